@@ -1,0 +1,22 @@
+"""lazify: any `nn.Module` class, lazily constructed."""
+
+from lazify.api import is_lazy as is_lazy
+from lazify.api import lazify as lazify
+from lazify.errors import AmbiguousInferenceError as AmbiguousInferenceError
+from lazify.errors import DefinitionError as DefinitionError
+from lazify.errors import InferenceError as InferenceError
+from lazify.errors import LazifyError as LazifyError
+from lazify.errors import NotMaterializedError as NotMaterializedError
+from lazify.rules import axis as axis
+
+__all__ = [
+    "AmbiguousInferenceError",
+    "DefinitionError",
+    "InferenceError",
+    "LazifyError",
+    "NotMaterializedError",
+    "axis",
+    "is_lazy",
+    "lazify",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,113 @@
+"""The public face."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeVar, overload
+
+from torch import nn
+
+from lazify.errors import DefinitionError, compose
+from lazify.lazyclass import RECIPE, LazyInstance, lazy_class, rewrite
+from lazify.recipe import Exclude, normalized
+from lazify.rules import axis
+from lazify.signatures import ORIGINAL
+
+__all__ = ["is_lazy", "lazify"]
+
+M = TypeVar("M", bound=nn.Module)
+C = TypeVar("C", bound=type[nn.Module])
+
+
+@overload
+def lazify(module_cls: type[M], *, exclude: Exclude = None) -> type[M]: ...
+@overload
+def lazify(module_cls: None = None, *, exclude: Exclude = None) -> Callable[[C], C]: ...
+def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
+    """Make an `nn.Module` class lazily constructed: its constructor drops what the first input determines.
+
+    As a decorator (`@lazify`, `@lazify()`, `@lazify(exclude=...)`) the class itself becomes so; as a
+    function (`LazyConv2d = lazify(nn.Conv2d)`) a new class is made and the given one is left alone.
+    An instance becomes the real module at its first call, on the input's device.
+
+    Args:
+        module_cls: the class to wrap.
+        exclude: which constructor parameters to infer. Left out: those with an `axis` as their default,
+            else what the table of torch.nn or the names of the parameters say. A name or an iterable of
+            names: these. A mapping from names to rules: a rule is `axis(n)`, `axis(n, of="argument")`, or
+            a function whose parameters are filled by name, first from the arguments of `forward`, then
+            from the constructor's; any other name becomes a keyword parameter of the lazy class.
+
+    Returns:
+        The lazy class. The same class and options give the same lazy class.
+
+    Raises:
+        DefinitionError: (a `TypeError`) if `module_cls` is no module class or lazy already, if it has no
+            such parameter, or if a rule cannot work.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> LazyConv2d = lazify(nn.Conv2d)
+    >>> conv = LazyConv2d(8, kernel_size=3)
+    >>> conv
+    LazyConv2d(in_channels=?, out_channels=8, kernel_size=3)
+    >>> conv(torch.zeros(2, 3, 16, 16)).shape  # (N, C, H, W)
+    torch.Size([2, 8, 14, 14])
+    >>> conv
+    Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+
+    With a derived argument and a new constructor parameter:
+
+    >>> LazyExpand = lazify(nn.Conv2d, exclude={
+    ...     "in_channels": axis(1),
+    ...     "out_channels": lambda in_channels, expansion_ratio: in_channels * expansion_ratio,
+    ... })
+    >>> LazyExpand(kernel_size=1, expansion_ratio=4)(torch.zeros(2, 3, 16, 16)).shape
+    torch.Size([2, 12, 16, 16])
+    """
+    options = normalized(exclude)
+    if module_cls is None:
+        return lambda cls: rewrite(_checked(cls), options)
+    cls = _checked(module_cls)
+    if exclude is None and not _is_reachable(cls, sys._getframe(1)):
+        return rewrite(cls, None)  # a bare @lazify: the class statement has not bound its name yet
+    return lazy_class(cls, options)
+
+
+def is_lazy(module: nn.Module) -> bool:
+    """Whether `module` itself still waits for its first call.
+
+    >>> from torch import nn
+    >>> is_lazy(lazify(nn.Linear)(3)), is_lazy(nn.Linear(2, 3))
+    (True, False)
+    """
+    return isinstance(module, LazyInstance)
+
+
+def _checked(cls: Any) -> type[nn.Module]:
+    if not isinstance(cls, type) or not issubclass(cls, nn.Module):
+        what = f"an instance of {type(cls).__name__}" if isinstance(cls, nn.Module) else repr(cls)
+        name = type(cls).__name__ if isinstance(cls, nn.Module) else "nn.Conv2d"
+        raise DefinitionError(compose(f"lazify takes an nn.Module class, got {what}", fix=f"lazify({name})"))
+    if issubclass(cls, LazyInstance) or hasattr(cls.__init__, ORIGINAL):
+        raise DefinitionError(
+            compose(
+                f"{cls.__name__} is lazily constructed already",
+                [("inferred", ", ".join(getattr(cls, RECIPE).rules))],
+                f"{cls.__name__}(...)  # as it is",
+            )
+        )
+    return cls
+
+
+def _is_reachable(cls: type, caller: FrameType) -> bool:
+    """Whether some name already leads to `cls`: in its module, or among the caller's variables."""
+    found: Any = sys.modules.get(cls.__module__)
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, part, None)
+    if found is cls:
+        return True
+    variables = (*caller.f_locals.values(), *caller.f_globals.values())
+    return any(value is cls for value in variables)

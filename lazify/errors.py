@@ -1,0 +1,60 @@
+"""Exceptions, and the one place where a message is composed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "AmbiguousInferenceError",
+    "DefinitionError",
+    "InferenceError",
+    "LazifyError",
+    "NotMaterializedError",
+]
+
+
+class LazifyError(Exception):
+    """Base of every error that lazify raises."""
+
+
+class DefinitionError(LazifyError, TypeError):
+    """A lazy class cannot be made: raised at the line that calls `lazify`, never later."""
+
+
+class InferenceError(LazifyError, RuntimeError):
+    """A call does not determine an inferred parameter. The instance is still lazy, unchanged."""
+
+
+class AmbiguousInferenceError(InferenceError):
+    """More than one value fits the call, and nothing decides between them."""
+
+
+class NotMaterializedError(LazifyError, AttributeError, RuntimeError):
+    """Something was asked of a lazy instance that only the real module can answer.
+
+    It is an `AttributeError`, so that `hasattr` and duck typing work as on any other module.
+    """
+
+
+def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = "") -> str:
+    """Put a message together: what happened, aligned facts, the code that mends it.
+
+    >>> print(compose("no value for 'dim'", [("class", "Block"), ("called with", "x: (2, 3)")],
+    ...               "lazify(Block, exclude={'dim': axis(-1)})"))
+    no value for 'dim'
+      class:       Block
+      called with: x: (2, 3)
+    To mend it:
+      lazify(Block, exclude={'dim': axis(-1)})
+    """
+    facts = [(f"{label}:", str(text)) for label, text in lines]
+    width = max((len(label) for label, _ in facts), default=0)
+    parts = [headline]
+    for label, text in facts:
+        first, *more = text.splitlines() or [""]
+        parts.append(f"  {label:<{width}} {first}")
+        parts.extend(f"  {'':<{width}} {line}" for line in more)
+    if fix:
+        parts.append("To mend it:")
+        parts.extend(f"  {line}" for line in fix.splitlines())
+    return "\n".join(parts)

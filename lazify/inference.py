@@ -1,0 +1,198 @@
+"""From a call to values: what the rules of a recipe say about the arguments of `forward`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lazify.errors import InferenceError, compose
+from lazify.recipe import Recipe
+from lazify.rules import Axis, Computed, Rule, Unknown
+from lazify.signatures import NOT_GIVEN, VARIADIC
+
+__all__ = ["bind_call", "describe", "infer", "tensors"]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a rule yields no value."""
+
+    text: str
+    cause: Exception | None = None
+
+
+# ---------------------------------------------------------------------------------------------
+# Reading a call
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in a nested argument, in order.
+
+    >>> [t.shape[0] for t in tensors([torch.empty(2), {"a": (torch.empty(3), None)}])]
+    [2, 3]
+    """
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from tensors(each)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from tensors(each)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for f in dataclasses.fields(value):
+            yield from tensors(getattr(value, f.name, None))
+
+
+def describe(value: Any) -> str:
+    """An argument as an error shows it: shapes, never values.
+
+    >>> describe({"a": torch.empty(2, 3), "b": [1, None]})
+    "{'a': (2, 3) float32, 'b': [int, None]}"
+    """
+    if isinstance(value, torch.Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {describe(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(describe(each) for each in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = ", ".join(f"{f.name}={describe(getattr(value, f.name, None))}" for f in dataclasses.fields(value))
+        return f"{type(value).__name__}({fields})"
+    return "None" if value is None else type(value).__name__
+
+
+def bind_call(recipe: Recipe, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as `forward` binds them, in its order, without those left out.
+
+    Raises:
+        TypeError: in Python's own words, if `forward` could not be called so.
+    """
+    bound = recipe.bind_forward(None, *args, **kwargs)
+    del bound["self"]
+    return bound
+
+
+def _first_tensor(call: Mapping[str, Any]) -> torch.Tensor | None:
+    """The first floating-point tensor of the call, else the first tensor."""
+    first = None
+    for value in call.values():
+        for tensor in (value,) if isinstance(value, torch.Tensor) else tensors(value):
+            if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+                return tensor
+            first = tensor if first is None else first
+    return first
+
+
+def _argument(name: str, recipe: Recipe, call: Mapping[str, Any]) -> Any:
+    """The argument of `forward` of this name, if need be from its `**kwargs`, else its default."""
+    if (value := call.get(name, NOT_GIVEN)) is not NOT_GIVEN:
+        return value
+    for p in recipe.forward.parameters.values():
+        if p.kind is p.VAR_KEYWORD and name in call[p.name]:
+            return call[p.name][name]
+        if p.name == name and p.kind not in VARIADIC:
+            return p.default
+    return NOT_GIVEN
+
+
+# ---------------------------------------------------------------------------------------------
+# Following the rules
+
+def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the inferred parameters that were not given, for one call.
+
+    Args:
+        recipe: the recipe of the lazy class.
+        given: constructor arguments, by name.
+        call: the arguments as `forward` binds them (`bind_call`).
+
+    Raises:
+        InferenceError: if some rule yields no value; it names the parameter and what was seen.
+    """
+    values: dict[str, Any] = {}
+    for name, rule in recipe.rules.items():
+        if name in given:
+            continue
+        if type(rule) is Axis:
+            value = _from_axis(rule, recipe, call)
+        elif type(rule) is Computed:
+            value = _from_function(rule, recipe, {**given, **values}, call)
+        else:
+            value = Reason("neither its name nor a rule says where the value comes from")
+        if type(value) is Reason:
+            raise _error(recipe, name, rule, value, call) from value.cause
+        values[name] = value
+    return values
+
+
+def _from_axis(rule: Axis, recipe: Recipe, call: Mapping[str, Any]) -> Any:
+    if rule.of is None:
+        tensor = _first_tensor(call)
+    else:
+        argument = _argument(rule.of, recipe, call)
+        tensor = argument if isinstance(argument, torch.Tensor) else next(tensors(argument), None)
+    if tensor is None:
+        return Reason("no tensor in the call" if rule.of is None else f"no tensor in the argument {rule.of!r}")
+    shape = tensor.shape
+    if not -len(shape) <= rule.dim < len(shape):
+        return Reason(f"a tensor of shape {tuple(shape)} has no dimension {rule.dim}")
+    return shape[rule.dim]
+
+
+def _from_function(rule: Computed, recipe: Recipe, known: Mapping[str, Any], call: Mapping[str, Any]) -> Any:
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for p in rule.signature.parameters.values():
+        if p.kind in VARIADIC:
+            continue
+        value = _argument(p.name, recipe, call)
+        if value is NOT_GIVEN or value is p.empty:
+            value = _constructor_argument(p.name, recipe, known)
+        if value is p.empty:
+            if p.default is p.empty:
+                return Reason(f"its argument {p.name!r} was not given")
+            value = p.default
+        if p.kind is p.POSITIONAL_ONLY:
+            args.append(value)
+        else:
+            kwargs[p.name] = value
+    try:
+        return rule.function(*args, **kwargs)
+    except Exception as error:
+        return Reason(f"it raised {type(error).__name__}: {error}", error)
+
+
+def _constructor_argument(name: str, recipe: Recipe, known: Mapping[str, Any]) -> Any:
+    if name in known:
+        return known[name]
+    p = recipe.signature.parameters.get(name) or recipe.added.get(name)
+    return p.default if p is not None else inspect.Parameter.empty
+
+
+def _error(
+    recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[str, Any]
+) -> InferenceError:
+    wrapped = recipe.wrapped.__name__
+    shapes = ", ".join(f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN)
+    advice = {
+        Unknown: f"lazify({wrapped}, exclude={{{name!r}: axis(1)}})  # or axis(n, of=...), or a function",
+        Axis: f"lazify({wrapped}, exclude={{{name!r}: axis(n, of='argument of forward')}})",
+    }.get(type(rule), f"lazify({wrapped}, exclude={{{name!r}: axis(n)}})")
+    return InferenceError(
+        compose(
+            f"the call does not determine {name!r} of {wrapped}",
+            [
+                ("parameter", name),
+                ("forward", f"{wrapped}.forward{recipe.forward}"),
+                ("called with", shapes or "no arguments"),
+                ("tried", f"{rule}: {reason.text}"),
+            ],
+            f"{advice}\nor give it: {recipe.called}({name}=...)",
+        )
+    )

@@ -1,0 +1,425 @@
+"""The first call: build the real module in the lazy instance's place, run it, keep it or take it back.
+
+The only file that changes live modules. The way of one first call:
+
+    module(x) -> values inferred -> [ gate up, class = wrapped, constructor, journal replayed ] -> the call
+              -> passed: gate down           raised: the lazy state again, as if nothing had been
+
+The instance itself is constructed, not a twin that is copied over: whatever the constructor or the journal
+ties to `self` (bound methods, hooks, handles) is tied to the object that the user holds. Until the call has
+passed, a gate keeps other threads out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from lazify.errors import InferenceError
+from lazify.inference import bind_call, infer, tensors
+from lazify.recipe import Recipe
+from lazify.torch_private import GATE, any_autocast, has_global_pre_hooks
+
+__all__ = ["PENDING", "Entry", "Pending", "construct", "first_call", "materialize_for"]
+
+logger = logging.getLogger("lazify")
+
+#: The one key that lazify adds to a lazy instance's `__dict__`.
+PENDING = "_lazify_pending"
+
+
+@dataclass
+class Entry:
+    """One thing done to a lazy instance, to be done again to the real module."""
+
+    method: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    hook: int | None = None  # id of the hook that it registered
+
+
+class Pending:
+    """What a lazy instance knows before its first call.
+
+    Attributes:
+        recipe: that of its lazy class.
+        given: constructor arguments, by name.
+        journal: what was done to the instance, in order.
+        stand_in: a bare module that holds what was attached meanwhile (hooks, attributes, submodules);
+            made when first needed.
+        handles: hook id -> the handle that the user holds, to be pointed at the real module.
+        moved: whether a device was chosen before the first call.
+        lock: held during the first call.
+    """
+
+    __slots__ = ("given", "handles", "journal", "lock", "moved", "recipe", "stand_in")
+
+    def __init__(self, recipe: Recipe, given: dict[str, Any]) -> None:
+        self.recipe = recipe
+        self.given = given
+        self.journal: list[Entry] = []
+        self.stand_in: nn.Module | None = None
+        self.handles: dict[int, RemovableHandle] = {}
+        self.moved = False
+        self.lock = threading.RLock()
+
+    def copy(self, duplicate: Callable[[Any], Any]) -> Pending:
+        """A copy with its own lock; nobody holds handles on its hooks."""
+        twin = Pending(self.recipe, duplicate(self.given))
+        twin.journal, twin.stand_in = duplicate((self.journal, self.stand_in))
+        twin.moved = self.moved
+        return twin
+
+    def attached(self) -> nn.Module:
+        if self.stand_in is None:
+            self.stand_in = nn.Module()
+        return self.stand_in
+
+
+# ---------------------------------------------------------------------------------------------
+# Constructing in place
+
+class _Local(threading.local):
+    """Per thread: which classes are inside their own constructor, which first calls are under way."""
+
+    def __init__(self) -> None:
+        self.constructing: list[type] = []
+        self.under_way: list[_FirstCall] = []
+
+
+local = _Local()
+
+
+def construct(module: nn.Module, recipe: Recipe, arguments: Mapping[str, Any]) -> None:
+    """Make `module` an instance of the wrapped class, as `wrapped(...)` would: `__new__`, metaclass and all."""
+    wrapped = recipe.wrapped
+    args, kwargs = recipe.arrange(arguments)
+    local.constructing.append(wrapped)
+    try:
+        if recipe.metaclass_call is not None:
+            _adopt(module, recipe.metaclass_call(wrapped, *args, **kwargs))
+            return
+        if recipe.new is not None:
+            made = recipe.new(wrapped, *args, **kwargs)
+            _adopt(module, made)
+            if type(made) is not wrapped:
+                if isinstance(made, wrapped):
+                    type(made).__init__(module, *args, **kwargs)
+                return
+        module.__class__ = wrapped
+        recipe.init(module, *args, **kwargs)
+    finally:
+        local.constructing.pop()
+
+
+def _adopt(module: nn.Module, made: nn.Module) -> None:
+    """Take over the class and the state of an object that only its own class can make."""
+    module.__class__ = type(made)
+    gate = vars(module).get(GATE)
+    state = vars(made)
+    if gate is not None:
+        state[GATE] = gate
+    object.__setattr__(module, "__dict__", state)
+    for name in _slots(type(made)):
+        if hasattr(made, name):
+            object.__setattr__(module, name, getattr(made, name))
+
+
+def _slots(cls: type) -> Iterator[str]:
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__"):
+                yield name if not name.startswith("__") else f"_{base.__name__.lstrip('_')}{name}"
+
+
+# ---------------------------------------------------------------------------------------------
+# The surroundings of a construction: as if it stood in a plain line of code, on the right device
+
+_NOTHING = nullcontext()
+
+
+def _surroundings(device: torch.device | None) -> AbstractContextManager[Any]:
+    """Gradients on, no inference mode, no autocast, `device` as the default: whatever the call stands in.
+
+    The common case, where all of this is so already, costs a fraction of a microsecond.
+    """
+    elsewhere = device is not None and device != torch.empty(0).device
+    inference = torch.is_inference_mode_enabled()
+    if not (elsewhere or inference or any_autocast()) and torch.is_grad_enabled():
+        return _NOTHING
+    stack = ExitStack()
+    if inference:
+        stack.enter_context(torch.inference_mode(False))
+    stack.enter_context(torch.enable_grad())
+    for kind in {"cpu", "cuda" if device is None else device.type} - {"meta"}:
+        if torch.is_autocast_enabled(kind):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+    if elsewhere and device is not None:
+        stack.enter_context(device)
+    return stack
+
+
+def _device_for(pending: Pending, args: Any, kwargs: Any) -> torch.device | None:
+    """The input's device, unless one was chosen before or there is no input tensor."""
+    if pending.moved or pending.given.get("device") is not None:
+        return None
+    for value in args:
+        if isinstance(value, torch.Tensor):
+            return value.device
+    found = next(tensors((args, kwargs)), None)
+    return None if found is None else found.device
+
+
+def _bring_along(module: nn.Module, device: torch.device) -> None:
+    """Move what the constructor made elsewhere all the same (from numpy arrays, say)."""
+    if any(t is not None and t.device != device for t in (*module.parameters(), *module.buffers())):
+        module.to(device)
+
+
+# ---------------------------------------------------------------------------------------------
+# Taking back
+
+_Random: TypeAlias = "list[tuple[Callable[[torch.Tensor], None], torch.Tensor]]"
+
+
+def _random_state(device: torch.device | None) -> _Random:
+    """What restores the random state: of the CPU, and of the device where parameters will be drawn."""
+    cpu = torch.default_generator
+    states: _Random = [(cpu.set_state, cpu.get_state())]  # type: ignore[list-item]
+    if device is not None and device.type not in ("cpu", "meta"):
+        backend = torch.get_device_module(device)
+        states.append((lambda state: backend.set_rng_state(state, device), backend.get_rng_state(device)))
+    return states
+
+
+class _FirstCall:
+    """One first call under way: how to begin again, and how to leave the instance as it was."""
+
+    __slots__ = ("containers", "gate", "handles", "inner", "lazy", "module", "pending", "random", "state")
+
+    def __init__(self, module: nn.Module, pending: Pending, device: torch.device | None) -> None:
+        self.module = module
+        self.lazy = type(module)
+        self.pending = pending
+        self.state = vars(module).copy()
+        self.random = _random_state(device)
+        self.containers = _containers(pending.given.values())
+        self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] = []
+        self.inner: list[_FirstCall] = []
+        self.gate = _Gate(module, pending.lock)
+
+    def rewind(self) -> None:
+        """Undo all but the lazy state itself."""
+        for inner in reversed(self.inner):
+            inner.undo()
+        for handle, (hooks, number, extra) in reversed(self.handles):
+            handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
+        for container, content in self.containers:
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(content)
+        for restore, state in self.random:
+            restore(state)
+        for name in _slots(type(self.module)):
+            if hasattr(self.module, name):
+                object.__delattr__(self.module, name)
+        self.inner, self.handles = [], []
+
+    def undo(self) -> None:
+        """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
+        self.rewind()
+        state = vars(self.module)
+        state.update(self.state)
+        self.module.__class__ = self.lazy
+        for name in [name for name in state if name not in self.state]:
+            del state[name]
+
+
+def _containers(values: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """The lists, dicts and sets among constructor arguments, with copies of what they hold."""
+    found = []
+    for value in values:
+        if type(value) in (list, dict, set):
+            found.append((value, value.copy()))
+            found += _containers(value.values() if isinstance(value, dict) else value)
+    return found
+
+
+class _Gate:
+    """Lets other threads wait until the first call has passed, through torch's own switch in `__call__`."""
+
+    __slots__ = ("compiled", "lock", "module", "owner")
+
+    def __init__(self, module: nn.Module, lock: Any) -> None:
+        self.module, self.lock, self.owner = module, lock, threading.get_ident()
+        self.compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() == self.owner:
+            return (self.compiled or self.module._call_impl)(*args, **kwargs)
+        with self.lock:
+            pass
+        return self.module(*args, **kwargs)
+
+    def open(self) -> None:
+        state = vars(self.module)
+        if self.compiled is None:
+            state.pop(GATE, None)
+        else:
+            state[GATE] = self.compiled
+
+
+# ---------------------------------------------------------------------------------------------
+# Building
+
+def _build(call: _FirstCall, values: Mapping[str, Any], device: torch.device | None) -> None:
+    """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
+    module, pending = call.module, call.pending
+    with _surroundings(device):
+        vars(module)[GATE] = call.gate
+        module.__class__ = pending.recipe.wrapped
+        state = vars(module)
+        for name in [name for name in state if name != GATE]:
+            del state[name]
+        construct(module, pending.recipe, {**pending.given, **values})
+        if device is not None:
+            _bring_along(module, device)
+        for entry in pending.journal:
+            _replay(call, entry)
+        if (compiled := vars(module).get(GATE)) is not call.gate:
+            call.gate.compiled, vars(module)[GATE] = compiled, call.gate
+
+
+def _replay(call: _FirstCall, entry: Entry) -> None:
+    pending = call.pending
+    if entry.hook is not None and not _still_registered(pending, entry.hook):
+        return
+    result = getattr(call.module, entry.method)(*entry.args, **entry.kwargs)
+    handle = pending.handles.get(entry.hook) if entry.hook is not None else None
+    if handle is not None:
+        call.handles.append((handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref)))
+        handle.hooks_dict_ref, handle.id = result.hooks_dict_ref, result.id
+        handle.extra_dict_ref = result.extra_dict_ref
+
+
+def _still_registered(pending: Pending, hook: int) -> bool:
+    return any(hook in each for each in vars(pending.attached()).values() if isinstance(each, dict))
+
+
+# ---------------------------------------------------------------------------------------------
+# The first call
+
+def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str = "__call__") -> Any:
+    """Materialize `module` and make the call: `module(...)`, or `module.forward(...)`.
+
+    Of concurrent first calls one materializes, the others wait for it.
+
+    Raises:
+        InferenceError: if the call does not determine the inferred parameters.
+        Exception: whatever the constructor or the call raises.
+
+    In every case the instance is then lazy and unchanged, the random state is what it was, and so are
+    lazy modules inside that had been materialized by this call.
+    """
+    pending = vars(module).get(PENDING)
+    if pending is not None:
+        with pending.lock:
+            if vars(module).get(PENDING) is pending:
+                return _first_call(module, pending, args, kwargs, method)
+    return getattr(module, method)(*args, **kwargs)  # another thread came first
+
+
+def materialize_for(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Materialize `module` for such a call without making it."""
+    pending = vars(module).get(PENDING)
+    if pending is not None:
+        with pending.lock:
+            if vars(module).get(PENDING) is pending:
+                _first_call(module, pending, args, kwargs, None)
+
+
+def _first_call(
+    module: nn.Module, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None
+) -> Any:
+    recipe = pending.recipe
+    watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
+    values = _values(pending, args, kwargs, fail=not watched)
+    device = _device_for(pending, args, kwargs)
+    call = _FirstCall(module, pending, device)
+    local.under_way.append(call)
+    try:
+        if watched:
+            _build_watched(call, values, device)
+        else:
+            _build(call, cast("dict[str, Any]", values), device)
+        result = None if method is None else getattr(module, method)(*args, **kwargs)
+    except BaseException:
+        call.undo()
+        raise
+    finally:
+        local.under_way.pop()
+    call.gate.open()
+    if local.under_way:
+        local.under_way[-1].inner.append(call)
+    logger.debug("%s became %s", recipe.name, recipe.wrapped.__name__)
+    return result
+
+
+def _values(pending: Pending, args: Any, kwargs: Any, fail: bool) -> dict[str, Any] | None:
+    try:
+        return infer(pending.recipe, pending.given, bind_call(pending.recipe, args, kwargs))
+    except (InferenceError, TypeError):
+        if fail:
+            raise
+        return None
+
+
+# ---------------------------------------------------------------------------------------------
+# Calls whose arguments change on the way to `forward`
+
+def _has_pre_hooks(pending: Pending) -> bool:
+    own = pending.stand_in is not None and pending.stand_in._forward_pre_hooks
+    return bool(own) or has_global_pre_hooks()
+
+
+def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torch.device | None) -> None:
+    """Build from the arguments as passed, and look again when they reach `forward`.
+
+    A pre-forward hook or a `__call__` of the class's own may change them. Where the values then are
+    others the module is built anew; where they could not be had before, it is built only there.
+    """
+    module, pending = call.module, call.pending
+    if values is None:
+        module.__class__ = pending.recipe.wrapped
+        vars(module).update(vars(pending.attached()), **{GATE: call.gate})
+        vars(module).pop(PENDING)
+    else:
+        _build(call, values, device)
+    own_forward = vars(module).get("forward")
+
+    def watch(*args: Any, **kwargs: Any) -> Any:
+        vars(module).pop("forward")
+        if own_forward is not None:
+            vars(module)["forward"] = own_forward
+        final = _values(pending, args, kwargs, fail=values is None)
+        if final is not None and not _same(values, final):
+            call.rewind()
+            _build(call, final, device if device is not None else _device_for(pending, args, kwargs))
+        return module.forward(*args, **kwargs)
+
+    vars(module)["forward"] = watch
+
+
+def _same(values: Any, others: Any) -> bool:
+    try:
+        return bool(values == others)
+    except Exception:  # arrays and the like do not compare to one truth
+        return True

@@ -1,0 +1,282 @@
+"""The recipe: everything about a lazy class that does not depend on an instance. Frozen, made once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from inspect import Parameter, Signature
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from lazify.errors import DefinitionError, compose
+from lazify.known import conventional, guess_parameters, known
+from lazify.rules import Axis, Computed, Rule, Unknown
+from lazify.signatures import (
+    SELF,
+    VARIADIC,
+    arrange,
+    binder,
+    call_signature,
+    constructor_signature,
+    reduce,
+    unlazified,
+)
+
+__all__ = ["Exclude", "Recipe", "compile_recipe", "normalized"]
+
+Exclude: TypeAlias = "str | Iterable[str] | Mapping[str, Any] | None"
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How instances of one lazy class are constructed and what their first call determines.
+
+    Attributes:
+        wrapped: the class whose instance a lazy instance becomes.
+        options: what the user asked for, hashable; with `wrapped` it identifies the recipe.
+        init: the constructor of `wrapped`, unlazified.
+        signature: its parameters. `shown` are those of the lazy class.
+        rules: inferred parameter -> rule, each after those it depends on.
+        added: constructor parameters that only rules read (`expansion_ratio`).
+        forward: the parameters of `forward`.
+        bind, bind_strictly, bind_forward: functions with those signatures that return what was bound.
+        by_keyword: whether the constructor takes every argument by keyword.
+        new: the `__new__` of a class that has its own.
+        metaclass_call: the `__call__` of a metaclass that has its own.
+        plain_call: whether arguments reach `forward` as they were passed.
+    """
+
+    wrapped: type[nn.Module]
+    options: tuple[tuple[str, Any], ...] | None
+    init: Callable[..., None]
+    signature: Signature
+    shown: Signature
+    rules: Mapping[str, Rule]
+    added: Mapping[str, Parameter]
+    forward: Signature
+    bind: Callable[..., dict[str, Any]]
+    bind_strictly: Callable[..., dict[str, Any]]
+    bind_forward: Callable[..., dict[str, Any]]
+    by_keyword: bool
+    new: Callable[..., Any] | None
+    metaclass_call: Callable[..., Any] | None
+    plain_call: bool
+    decorated: bool
+
+    @property
+    def name(self) -> str:
+        """What a lazy instance is called."""
+        return f"Lazy{self.wrapped.__name__}"
+
+    @property
+    def called(self) -> str:
+        """The name under which a user calls the lazy class: a decorated class keeps its own."""
+        return self.wrapped.__name__ if self.decorated else self.name
+
+    def arrange(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The `(args, kwargs)` for the constructor of the wrapped class."""
+        if self.added:
+            arguments = {name: value for name, value in arguments.items() if name not in self.added}
+        return ((), dict(arguments)) if self.by_keyword else arrange(self.signature, arguments)
+
+
+# ---------------------------------------------------------------------------------------------
+# What the user asked for
+
+def normalized(exclude: Exclude) -> tuple[tuple[str, Any], ...] | None:
+    """`exclude` in its one hashable form: pairs of name and rule, `None` for a name alone.
+
+    >>> normalized("in_channels"), normalized({"dim": 3})
+    Traceback (most recent call last):
+    lazify.errors.DefinitionError: the rule for 'dim' is 3
+    ...
+    """
+    if exclude is None:
+        return None
+    if isinstance(exclude, str):
+        return ((exclude, None),)
+    if isinstance(exclude, Mapping):
+        pairs = tuple(exclude.items())
+    else:
+        try:
+            pairs = tuple((name, None) for name in exclude)
+        except TypeError:
+            raise DefinitionError(f"exclude takes names, or a mapping from names to rules, got {exclude!r}") from None
+    for name, rule in pairs:
+        if not isinstance(name, str):
+            raise DefinitionError(f"exclude takes the names of constructor parameters, got {name!r}")
+        if rule is not None and not isinstance(rule, Axis) and not callable(rule):
+            raise DefinitionError(
+                compose(
+                    f"the rule for {name!r} is {rule!r}",
+                    [("a rule is", "axis(n), axis(n, of='forward_argument') or a function")],
+                    f"exclude={{{name!r}: axis(1)}}",
+                )
+            )
+    return pairs
+
+
+# ---------------------------------------------------------------------------------------------
+# From the class and the wish to the recipe
+
+def compile_recipe(
+    wrapped: type[nn.Module], options: tuple[tuple[str, Any], ...] | None, decorated: bool = False
+) -> Recipe:
+    """Read the class, choose the rules, check that they can work; every mistake surfaces here."""
+    signature = constructor_signature(wrapped)
+    new, metaclass_call = unlazified(wrapped.__new__), unlazified(type(wrapped).__call__)
+    forward = call_signature(wrapped.forward)
+    chosen = _chosen(wrapped, options, signature, forward)
+    for name in chosen:
+        _check_name(wrapped, name, signature)
+    rules = {name: _as_rule(name, rule, wrapped) for name, rule in chosen.items()}
+    added = _added(rules, signature, forward)
+    for name, rule in rules.items():
+        _check_rule(wrapped, name, rule, forward)
+    rules = _ordered(wrapped, rules)
+    with_self = signature.replace(parameters=[SELF, *signature.parameters.values()])
+    shown = reduce(with_self, rules, added.values())
+    optional = {name: p.replace(default=p.default if p.default is not p.empty else None) for name, p in added.items()}
+    named = f"{wrapped.__qualname__ if decorated else 'Lazy' + wrapped.__name__}.__init__"
+    return Recipe(
+        wrapped=wrapped,
+        options=options,
+        init=unlazified(wrapped.__init__),
+        signature=signature,
+        shown=shown,
+        rules=rules,
+        added=added,
+        forward=forward,
+        bind=binder(reduce(with_self, rules, optional.values()), named, optional=rules),
+        bind_strictly=binder(shown, named, optional=rules),
+        bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
+        by_keyword=all(
+            p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY) for p in signature.parameters.values()
+        ),
+        new=None if new is object.__new__ else new,
+        metaclass_call=None if metaclass_call is type.__call__ else metaclass_call,
+        plain_call=wrapped.__call__ is nn.Module.__call__,
+        decorated=decorated,
+    )
+
+
+def _with_self(signature: Signature) -> Signature:
+    return signature.replace(parameters=[SELF, *signature.parameters.values()])
+
+
+def _chosen(
+    wrapped: type[nn.Module],
+    options: tuple[tuple[str, Any], ...] | None,
+    signature: Signature,
+    forward: Signature,
+) -> dict[str, Any]:
+    """Inferred parameter -> rule or None, by what was asked for, else by defaults, table, conventions."""
+    marked = {p.name: p.default for p in signature.parameters.values() if isinstance(p.default, Axis)}
+    row = known(wrapped, forward.parameters)
+    if options is not None or marked:
+        chosen: dict[str, Any] = {**marked, **dict(options or ())}
+    elif row is not None:
+        chosen = {name: rule for name, rule in row.inferred.items() if _accepts(signature, name)}
+    elif wrapped.__module__.startswith("torch.nn.modules."):
+        chosen = {}  # the table has every class of torch.nn that has something to infer
+    else:
+        chosen = dict.fromkeys(guess_parameters(signature, forward.parameters))
+    if not chosen:
+        raise _nothing_to_infer(wrapped, signature)
+    for name, rule in chosen.items():
+        if rule is None and row is not None:
+            rule = {**row.inferred, **(row.named or {})}.get(name)
+        chosen[name] = rule or conventional(name, forward.parameters) or Unknown()
+    return chosen
+
+
+def _accepts(signature: Signature, name: str) -> bool:
+    has_kwargs = any(p.kind is Parameter.VAR_KEYWORD for p in signature.parameters.values())
+    return has_kwargs or (name in signature.parameters and signature.parameters[name].kind not in VARIADIC)
+
+
+def _check_name(wrapped: type, name: str, signature: Signature) -> None:
+    if _accepts(signature, name):
+        return
+    raise DefinitionError(
+        compose(
+            f"{wrapped.__name__} has no constructor parameter {name!r}",
+            [("constructor", f"{wrapped.__name__}{signature}")],
+            f"lazify({wrapped.__name__}, exclude=[...])  # one or more of the names above",
+        )
+    )
+
+
+def _nothing_to_infer(wrapped: type, signature: Signature) -> DefinitionError:
+    return DefinitionError(
+        compose(
+            f"no parameter of {wrapped.__name__} is known to follow from its input",
+            [("constructor", f"{wrapped.__name__}{signature}")],
+            f"lazify({wrapped.__name__}, exclude=['...'])  # name those that the input determines",
+        )
+    )
+
+
+def _as_rule(name: str, rule: Any, wrapped: type) -> Rule:
+    if isinstance(rule, (Axis, Computed, Unknown)):
+        return rule
+    try:
+        return Computed(rule, inspect.signature(rule))
+    except (TypeError, ValueError):
+        raise DefinitionError(
+            compose(
+                f"the rule for {name!r} of {wrapped.__name__} has no signature, so its arguments have no names",
+                [("rule", repr(rule))],
+                f"exclude={{{name!r}: lambda x: ...}}  # x: an argument of forward or of the constructor",
+            )
+        ) from None
+
+
+def _added(rules: Mapping[str, Rule], signature: Signature, forward: Signature) -> dict[str, Parameter]:
+    """What rules ask for by a name that neither `forward` nor the constructor has."""
+    added: dict[str, Parameter] = {}
+    for rule in rules.values():
+        for p in rule.signature.parameters.values() if isinstance(rule, Computed) else ():
+            if p.kind in VARIADIC or p.name in forward.parameters or p.name in signature.parameters:
+                continue
+            if p.name not in rules and (p.name not in added or added[p.name].default is p.empty):
+                added[p.name] = p.replace(kind=Parameter.KEYWORD_ONLY)
+    return added
+
+
+def _check_rule(wrapped: type, name: str, rule: Rule, forward: Signature) -> None:
+    """A rule that names an argument of `forward` must name one that exists."""
+    if not isinstance(rule, Axis) or rule.of is None or rule.of in forward.parameters:
+        return
+    if any(p.kind is Parameter.VAR_KEYWORD for p in forward.parameters.values()):
+        return
+    raise DefinitionError(
+        compose(
+            f"the rule {rule} for {name!r} looks at an argument that forward does not have",
+            [("forward", f"{wrapped.__name__}.forward{forward}")],
+            f"exclude={{{name!r}: axis({rule.dim}, of=...)}}  # one of the names above",
+        )
+    )
+
+
+def _ordered(wrapped: type, rules: Mapping[str, Rule]) -> dict[str, Rule]:
+    """The rules, each after those whose values it reads."""
+    needs = {
+        name: [p for p in rule.signature.parameters if p in rules] if isinstance(rule, Computed) else []
+        for name, rule in rules.items()
+    }
+    try:
+        order = list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        cycle = " -> ".join(reversed(error.args[1]))
+        raise DefinitionError(
+            compose(
+                f"the rules of {wrapped.__name__} need each other's values: {cycle}",
+                [(name, str(rules[name])) for name in dict.fromkeys(error.args[1])],
+                f"exclude={{{error.args[1][0]!r}: axis(1), ...}}  # one of them from the input",
+            )
+        ) from None
+    return {name: rules[name] for name in order}

@@ -1,0 +1,310 @@
+"""Signatures in, signatures out: reading constructors, dropping parameters, binding calls.
+
+Nothing here knows torch. One `inspect.Signature` is the sole truth: what is shown, what is bound and
+what is handed to the constructor are all derived from it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from inspect import Parameter, Signature
+from typing import Any
+
+from typing_extensions import get_overloads
+
+__all__ = ["NOT_GIVEN", "ORIGINAL", "arrange", "binder", "call_signature", "constructor_signature", "reduce", "unlazified"]
+
+POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+#: Where a rewritten function keeps the one it stands for.
+ORIGINAL = "_lazify_original"
+SELF = Parameter("self", Parameter.POSITIONAL_ONLY)
+
+
+class _NotGiven:
+    """Default of every parameter of a binder: tells 'not passed' from 'passed its default'."""
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Any = _NotGiven()
+
+
+# ---------------------------------------------------------------------------------------------
+# Reading
+
+def call_signature(function: Callable[..., Any]) -> Signature:
+    """Signature of a method as seen on an instance, i.e. without its first parameter.
+
+    >>> def forward(self, x, *, mask=None): ...
+    >>> call_signature(forward)
+    <Signature (x, *, mask=None)>
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin without a text signature
+        return Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)])
+    parameters = list(signature.parameters.values())
+    if parameters and parameters[0].kind in POSITIONAL:
+        parameters = parameters[1:]
+    return signature.replace(parameters=parameters)
+
+
+def constructor_signature(cls: type) -> Signature:
+    """Signature of `cls(...)` as its `__init__` has it.
+
+    A constructor that only passes `*args` or `**kwargs` on is followed to the one it passes them to.
+
+    >>> class Base:
+    ...     def __init__(self, width, bias=True): ...
+    >>> class Scaled(Base):
+    ...     def __init__(self, scale=1.0, **kwargs):
+    ...         super().__init__(**kwargs)
+    >>> constructor_signature(Scaled)
+    <Signature (scale=1.0, *, width, bias=True)>
+    """
+    return _read(cls.__init__, cls)  # type: ignore[misc]
+
+
+def unlazified(function: Any) -> Any:
+    """The function that a decorated class had under this name before."""
+    return getattr(function, ORIGINAL, function)
+
+
+def _read(init: Callable[..., Any], cls: type) -> Signature:
+    init = unlazified(init)
+    signature = call_signature(init)
+    variadic = [p for p in signature.parameters.values() if p.kind in VARIADIC]
+    if not variadic:
+        return signature
+    if len(variadic) == len(signature.parameters):
+        overloads = [call_signature(overload) for overload in get_overloads(inspect.unwrap(init))]
+        if overloads:
+            return max(overloads, key=lambda each: len(each.parameters))
+        if (inner := _decorated_init(init)) is not None:
+            return _read(inner, cls)
+    passed = _passes_on(inspect.unwrap(init))
+    target = passed and _target(passed, init, cls)
+    if passed is None or target is None:
+        return signature
+    return _merge(signature, passed, _resolved(_read(target, cls), target)) or signature
+
+
+def _decorated_init(init: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The `__init__` behind a decorator that forgot `functools.wraps`: the one in its closure."""
+    cells = getattr(init, "__closure__", None) or ()
+    held = [cell.cell_contents for cell in cells if getattr(cell, "cell_contents", None) is not None]
+    inits = [each for each in held if isinstance(each, types.FunctionType) and each.__name__ == "__init__"]
+    return inits[0] if len(inits) == 1 else None
+
+
+@dataclass(frozen=True)
+class _PassedOn:
+    """How a constructor hands its variadic parameters to another: `target(1, *args, k=2, **kwargs)`."""
+
+    target: str  # "super", or the name of a class
+    positional: int  # arguments given before *args
+    keywords: frozenset[str]  # given by name
+    args: bool
+    kwargs: bool
+
+
+def _passes_on(init: Callable[..., Any]) -> _PassedOn | None:
+    """Read the source: are `*args` / `**kwargs` used for nothing but one `__init__` call?"""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(init))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return None
+    if not isinstance(tree, ast.FunctionDef):
+        return None
+    names = {a.arg for a in (tree.args.vararg, tree.args.kwarg) if a is not None}
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _is_init_call(n, names)]
+    if len(calls) != 1:
+        return None
+    call = calls[0]
+    starred = {a.value.id for a in call.args if isinstance(a, ast.Starred) and isinstance(a.value, ast.Name)}
+    double = {k.value.id for k in call.keywords if k.arg is None and isinstance(k.value, ast.Name)}
+    tested = {id(c) for n in ast.walk(tree) if isinstance(n, ast.Compare) for c in n.comparators}
+    uses = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in names and id(n) not in tested]
+    if len(uses) != len(starred | double) or (starred | double) != names:
+        return None  # popped, read or changed on the way: not merely passed on
+    assert isinstance(call.func, ast.Attribute)
+    explicit = sum(not isinstance(a, ast.Starred) for a in call.args)
+    base = call.func.value
+    is_super = isinstance(base, ast.Call)
+    return _PassedOn(
+        target="super" if is_super else ast.unparse(base),
+        positional=explicit if is_super else explicit - 1,  # Base.__init__(self, ...)
+        keywords=frozenset(k.arg for k in call.keywords if k.arg is not None),
+        args=bool(starred),
+        kwargs=bool(double),
+    )
+
+
+def _is_init_call(call: ast.Call, names: set[str]) -> bool:
+    """`<something>.__init__(...)` with one of the variadic names unpacked in it."""
+    if not (isinstance(call.func, ast.Attribute) and call.func.attr == "__init__"):
+        return False
+    unpacked = [a.value for a in call.args if isinstance(a, ast.Starred)]
+    unpacked += [k.value for k in call.keywords if k.arg is None]
+    return any(isinstance(u, ast.Name) and u.id in names for u in unpacked)
+
+
+def _target(passed: _PassedOn, init: Callable[..., Any], cls: type) -> Callable[..., Any] | None:
+    if passed.target != "super":
+        named = inspect.unwrap(init).__globals__.get(passed.target)  # type: ignore[attr-defined]
+        return named.__init__ if isinstance(named, type) else None
+    mro = cls.__mro__
+    own = next((i for i, c in enumerate(mro) if unlazified(c.__dict__.get("__init__")) is init), None)
+    if own is None:
+        return None
+    after = (c.__dict__["__init__"] for c in mro[own + 1 :] if "__init__" in c.__dict__ and c is not object)
+    return next(after, None)
+
+
+def _resolved(signature: Signature, function: Callable[..., Any]) -> Signature:
+    """Annotations written as text mean what they mean in the module that wrote them."""
+    namespace = getattr(inspect.unwrap(function), "__globals__", {})
+
+    def resolve(annotation: Any) -> Any:
+        if not isinstance(annotation, str):
+            return annotation
+        try:
+            return eval(annotation, namespace)
+        except Exception:  # a name that exists for type checkers only
+            return annotation
+
+    return signature.replace(
+        parameters=[p.replace(annotation=resolve(p.annotation)) for p in signature.parameters.values()]
+    )
+
+
+def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | None:
+    """`own` with the parameters of `parent` where its `*args` and `**kwargs` stood."""
+    taken = set(own.parameters) | passed.keywords
+    parents = list(parent.parameters.values())
+    positional = [p for p in parents if p.kind in POSITIONAL]
+    left = [p for p in parents if p not in positional[: passed.positional] and p.name not in taken]
+    mine = [p for p in own.parameters.values() if p.kind not in VARIADIC]
+    defaulted = any(p.default is not Parameter.empty for p in mine if p.kind in POSITIONAL)
+    theirs = []
+    for p in left:
+        if p.kind is Parameter.VAR_POSITIONAL and not passed.args:
+            continue
+        if p.kind is Parameter.VAR_KEYWORD and not passed.kwargs:
+            continue
+        if p.kind in POSITIONAL and not passed.args:
+            p = p.replace(kind=Parameter.KEYWORD_ONLY)
+        elif p.kind is Parameter.POSITIONAL_OR_KEYWORD and not passed.kwargs:
+            p = p.replace(kind=Parameter.POSITIONAL_ONLY)
+        elif p.kind in POSITIONAL and defaulted and p.default is Parameter.empty:
+            p = p.replace(kind=Parameter.KEYWORD_ONLY)  # would stand behind a default
+        theirs.append(p)
+    try:
+        return own.replace(parameters=sorted(mine + theirs, key=lambda p: p.kind))
+    except ValueError:
+        return None
+
+
+# ---------------------------------------------------------------------------------------------
+# Rewriting
+
+def reduce(signature: Signature, drop: Iterable[str], add: Iterable[Parameter] = ()) -> Signature:
+    """`signature` without the parameters `drop`, with the keyword-only parameters `add`.
+
+    >>> def init(in_channels, out_channels, *, bias=True): ...
+    >>> reduce(inspect.signature(init), ["in_channels"])
+    <Signature (out_channels, *, bias=True)>
+    """
+    dropped = set(drop)
+    kept = [p for p in signature.parameters.values() if p.name not in dropped]
+    return signature.replace(parameters=sorted([*kept, *add], key=lambda p: p.kind))
+
+
+# ---------------------------------------------------------------------------------------------
+# Binding
+
+def _template() -> dict[str, Any]:
+    return locals()
+
+
+_OPEN_FLAGS = ~(inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+
+
+def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Callable[..., dict[str, Any]]:
+    """A function with exactly this signature that returns its bound arguments.
+
+    Python itself binds, so a wrong call fails in Python's own words, and at its speed. Defaults are
+    replaced by `NOT_GIVEN`; the names in `optional` are accepted by keyword beside the signature.
+
+    >>> def init(self, out_channels, *, bias=True): ...
+    >>> bind = binder(inspect.signature(init), "Conv.__init__", optional=["in_channels"])
+    >>> bind(None, 8, in_channels=3)
+    {'self': None, 'out_channels': 8, 'bias': NOT_GIVEN, 'in_channels': 3}
+    >>> bind(None)
+    Traceback (most recent call last):
+    TypeError: Conv.__init__() missing 1 required positional argument: 'out_channels'
+    """
+    parameters = list(signature.parameters.values())
+    parameters += [Parameter(o, Parameter.KEYWORD_ONLY, default=NOT_GIVEN) for o in optional]
+    of_kind: dict[Any, list[Parameter]] = {kind: [] for kind in (*POSITIONAL, Parameter.KEYWORD_ONLY, *VARIADIC)}
+    for p in parameters:
+        of_kind[p.kind].append(p)
+    positional = of_kind[Parameter.POSITIONAL_ONLY] + of_kind[Parameter.POSITIONAL_OR_KEYWORD]
+    keyword = of_kind[Parameter.KEYWORD_ONLY]
+    star, double = of_kind[Parameter.VAR_POSITIONAL], of_kind[Parameter.VAR_KEYWORD]
+    names = tuple(p.name for p in positional + keyword + star + double)
+    code = _template.__code__
+    code = code.replace(
+        co_name=name.rpartition(".")[2],
+        co_argcount=len(positional),
+        co_posonlyargcount=len(of_kind[Parameter.POSITIONAL_ONLY]),
+        co_kwonlyargcount=len(keyword),
+        co_varnames=names,
+        co_nlocals=len(names),
+        co_flags=code.co_flags & _OPEN_FLAGS
+        | (inspect.CO_VARARGS if star else 0)
+        | (inspect.CO_VARKEYWORDS if double else 0),
+    )
+    defaults = tuple(NOT_GIVEN for p in positional if p.default is not Parameter.empty)
+    function = types.FunctionType(code, {"locals": locals}, name, defaults)
+    function.__qualname__ = name
+    function.__kwdefaults__ = {p.name: NOT_GIVEN for p in keyword if p.default is not Parameter.empty}
+    return function
+
+
+def arrange(signature: Signature, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The `(args, kwargs)` that pass `arguments` (by parameter name) to a function of this signature.
+
+    Everything goes by keyword unless the signature forbids it.
+
+    >>> def init(first, *rest, bias=True, **options): ...
+    >>> arrange(inspect.signature(init), {"first": 1, "rest": (2, 3), "options": {"k": 4}})
+    ((1, 2, 3), {'k': 4})
+    """
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    rest = set(arguments)
+    star = next((p.name for p in signature.parameters.values() if p.kind is Parameter.VAR_POSITIONAL), None)
+    spread = bool(star is not None and arguments.get(star))
+    for p in signature.parameters.values():
+        rest.discard(p.name)
+        if p.kind is Parameter.VAR_KEYWORD:
+            kwargs.update(arguments.get(p.name, {}))
+        elif p.kind is Parameter.VAR_POSITIONAL:
+            args.extend(arguments.get(p.name, ()))
+        elif p.name not in arguments:
+            if spread and p.kind in POSITIONAL and p.default is not Parameter.empty:
+                args.append(p.default)
+        elif p.kind is Parameter.POSITIONAL_ONLY or (spread and p.kind in POSITIONAL):
+            args.append(arguments[p.name])
+        else:
+            kwargs[p.name] = arguments[p.name]
+    kwargs.update((name, arguments[name]) for name in arguments if name in rest)  # taken by **kwargs
+    return tuple(args), kwargs
