@@ -12,7 +12,6 @@ from torch import nn
 from lazify.errors import DefinitionError, compose
 from lazify.lazyclass import RECIPE, LazyInstance, lazy_class, rewrite
 from lazify.recipe import Exclude, normalized
-from lazify.rules import axis
 from lazify.signatures import ORIGINAL
 
 __all__ = ["is_lazy", "lazify"]

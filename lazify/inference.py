@@ -15,7 +15,7 @@ from lazify.recipe import Recipe
 from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import NOT_GIVEN, VARIADIC
 
-__all__ = ["bind_call", "describe", "infer", "tensors"]
+__all__ = ["describe", "infer", "tensors"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Reason:
 
 # ---------------------------------------------------------------------------------------------
 # Reading a call
+
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
     """The tensors in a nested argument, in order.
@@ -67,17 +68,6 @@ def describe(value: Any) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def bind_call(recipe: Recipe, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as `forward` binds them, in its order, without those left out.
-
-    Raises:
-        TypeError: in Python's own words, if `forward` could not be called so.
-    """
-    bound = recipe.bind_forward(None, *args, **kwargs)
-    del bound["self"]
-    return bound
-
-
 def _first_tensor(call: Mapping[str, Any]) -> torch.Tensor | None:
     """The first floating-point tensor of the call, else the first tensor."""
     first = None
@@ -104,13 +94,14 @@ def _argument(name: str, recipe: Recipe, call: Mapping[str, Any]) -> Any:
 # ---------------------------------------------------------------------------------------------
 # Following the rules
 
+
 def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the inferred parameters that were not given, for one call.
 
     Args:
         recipe: the recipe of the lazy class.
         given: constructor arguments, by name.
-        call: the arguments as `forward` binds them (`bind_call`).
+        call: the arguments as `forward` binds them (`Recipe.bind_forward`).
 
     Raises:
         InferenceError: if some rule yields no value; it names the parameter and what was seen.
@@ -135,14 +126,15 @@ def _from_axis(rule: Axis, recipe: Recipe, call: Mapping[str, Any]) -> Any:
     if rule.of is None:
         tensor = _first_tensor(call)
     else:
-        argument = _argument(rule.of, recipe, call)
-        tensor = argument if isinstance(argument, torch.Tensor) else next(tensors(argument), None)
+        tensor = call.get(rule.of)
+        if not isinstance(tensor, torch.Tensor):
+            tensor = next(tensors(_argument(rule.of, recipe, call)), None)
     if tensor is None:
         return Reason("no tensor in the call" if rule.of is None else f"no tensor in the argument {rule.of!r}")
-    shape = tensor.shape
-    if not -len(shape) <= rule.dim < len(shape):
-        return Reason(f"a tensor of shape {tuple(shape)} has no dimension {rule.dim}")
-    return shape[rule.dim]
+    try:
+        return tensor.shape[rule.dim]
+    except IndexError:
+        return Reason(f"a tensor of shape {tuple(tensor.shape)} has no dimension {rule.dim}")
 
 
 def _from_function(rule: Computed, recipe: Recipe, known: Mapping[str, Any], call: Mapping[str, Any]) -> Any:
@@ -175,11 +167,9 @@ def _constructor_argument(name: str, recipe: Recipe, known: Mapping[str, Any]) -
     return p.default if p is not None else inspect.Parameter.empty
 
 
-def _error(
-    recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[str, Any]
-) -> InferenceError:
+def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[str, Any]) -> InferenceError:
     wrapped = recipe.wrapped.__name__
-    shapes = ", ".join(f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN)
+    shapes = ", ".join(f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN and n != "self")
     advice = {
         Unknown: f"lazify({wrapped}, exclude={{{name!r}: axis(1)}})  # or axis(n, of=...), or a function",
         Axis: f"lazify({wrapped}, exclude={{{name!r}: axis(n, of='argument of forward')}})",

@@ -63,9 +63,7 @@ _ROWS: Mapping[str, Row] = {
     "RNNCell": _RNN,
     "LSTMCell": _RNN,
     "GRUCell": _RNN,
-    "MultiheadAttention": _row(
-        embed_dim=Axis(-1, of="query"), kdim=Axis(-1, of="key"), vdim=Axis(-1, of="value")
-    ),
+    "MultiheadAttention": _row(embed_dim=Axis(-1, of="query"), kdim=Axis(-1, of="key"), vdim=Axis(-1, of="value")),
     "TransformerEncoderLayer": _row(d_model=Axis(-1, of="src")),
     "TransformerDecoderLayer": _row(d_model=Axis(-1, of="tgt")),
     "Transformer": _row(d_model=Axis(-1, of="src")),

@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from copy import copy, deepcopy
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import torch
@@ -15,10 +15,19 @@ import wrapt
 from torch import nn
 
 from lazify.errors import DefinitionError, NotMaterializedError, compose
-from lazify.materialization import PENDING, Entry, Pending, construct, first_call, local, materialize_for
+from lazify.materialization import (
+    PENDING,
+    Entry,
+    Pending,
+    construct,
+    first_call,
+    local,
+    materialize_for,
+    original_init,
+)
 from lazify.recipe import Recipe, compile_recipe
 from lazify.rules import Axis
-from lazify.signatures import NOT_GIVEN, ORIGINAL
+from lazify.signatures import NOT_GIVEN, ORIGINAL, call_signature, unlazified
 from lazify.torch_private import DYNAMO_HOOK
 
 __all__ = ["RECIPE", "LazyInstance", "lazy_class", "pending_of", "rewrite"]
@@ -27,17 +36,21 @@ M = TypeVar("M", bound=nn.Module)
 
 #: Where a lazy class, and a class rewritten by the decorator, keeps its recipe.
 RECIPE = "_lazify_recipe"
+#: Where a rewritten class keeps the class of its lazy instances.
+LAZY_CLASS = "_lazify_class"
 
 
 # ---------------------------------------------------------------------------------------------
 # Construction
 
-def _begin(module: nn.Module, lazy: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+
+def _begin(
+    module: nn.Module, lazy: type[nn.Module], recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
     """What `__init__` does: bind, then build at once if everything is given, else become lazy."""
-    recipe: Recipe = getattr(lazy, RECIPE)
-    bound = recipe.bind(module, *args, **kwargs)
-    del bound["self"]
+    bound = recipe.bind(None, *args, **kwargs)
     given = {name: value for name, value in bound.items() if value is not NOT_GIVEN}
+    del given["self"]
     for name in recipe.rules:
         if name not in given:
             break
@@ -46,8 +59,9 @@ def _begin(module: nn.Module, lazy: type[nn.Module], args: tuple[Any, ...], kwar
         return
     if recipe.added and not recipe.added.keys() <= given.keys():
         recipe.bind_strictly(module, *args, **kwargs)  # raises if a required one is missing
-    module.__class__ = lazy
-    vars(module)[PENDING] = Pending(recipe, given)
+    if type(module) is not lazy:
+        module.__class__ = lazy
+    module.__dict__[PENDING] = Pending(recipe, given)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -150,6 +164,7 @@ def _hooking(name: str) -> Callable[..., Any]:
 # ---------------------------------------------------------------------------------------------
 # The lazy instance
 
+
 class LazyInstance:
     """First base of every lazy class: what instances answer until they become the real module."""
 
@@ -164,7 +179,10 @@ class LazyInstance:
             raise DefinitionError(
                 compose(
                     f"{cls.__name__} subclasses a lazy class",
-                    [("lazy class", f"Lazy{wrapped}"), ("an instance becomes", f"{wrapped}, which would lose {cls.__name__}")],
+                    [
+                        ("lazy class", f"Lazy{wrapped}"),
+                        ("an instance becomes", f"{wrapped}, which would lose {cls.__name__}"),
+                    ],
                     f"class {cls.__name__}({wrapped}): ...\nLazy{cls.__name__} = lazify({cls.__name__})",
                 )
             )
@@ -172,10 +190,7 @@ class LazyInstance:
     # the first call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return first_call(self, args, kwargs)  # type: ignore[arg-type]
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return first_call(self, args, kwargs, "forward")  # type: ignore[arg-type]
+        return first_call(self, args, kwargs, "__call__")  # type: ignore[arg-type]
 
     def _infer_parameters(self, module: Any, args: Any, kwargs: Any = None) -> None:
         """Called by Dynamo before it traces a lazy module."""
@@ -185,8 +200,10 @@ class LazyInstance:
 
     def __getattr__(self, name: str) -> Any:
         pending = vars(self).get(PENDING)
-        if pending is None:  # another thread is making it real: look again
-            return getattr(self, name)
+        if pending is None:
+            if not isinstance(self, LazyInstance):
+                return getattr(self, name)  # another thread has just made it real: look again
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if name not in ("_parameters", "_buffers") and not (name.startswith("__") and name.endswith("__")):
             stand_in = pending.attached()
             try:
@@ -286,8 +303,9 @@ def _waiting(module: LazyInstance, name: str) -> str:
 
 def _revive(wrapped: type[nn.Module], options: Any, decorated: bool) -> nn.Module:
     """Unpickle: an empty lazy instance; `__setstate__` follows."""
-    lazy = _lazy_class_of_decorated(wrapped) if decorated else lazy_class(wrapped, options)
-    return object.__new__(lazy)
+    lazy: Any = _lazy_class_of_decorated(wrapped) if decorated else lazy_class(wrapped, options)
+    module: nn.Module = object.__new__(lazy)
+    return module
 
 
 # ---------------------------------------------------------------------------------------------
@@ -302,12 +320,21 @@ def lazy_class(wrapped: type[M], options: tuple[tuple[str, Any], ...] | None) ->
 
     Found by the class itself, not its name; an entry goes when nobody holds the lazy class any more.
     """
-    key = (id(wrapped), options)
+    key = (id(wrapped), options and tuple((name, _identity(rule)) for name, rule in options))
     made = _lazy_classes.get(key)
     if made is None:
         made = _make(compile_recipe(wrapped, options))
         _lazy_classes[key] = made
     return made  # type: ignore[return-value]
+
+
+def _identity(rule: Any) -> Any:
+    """What tells rules apart: equality where they have it. (The lazy class keeps an unhashable one alive.)"""
+    try:
+        hash(rule)
+    except TypeError:
+        return id(rule)
+    return rule
 
 
 def _make(recipe: Recipe) -> type[nn.Module]:
@@ -319,40 +346,51 @@ def _make(recipe: Recipe) -> type[nn.Module]:
         "__qualname__": recipe.name,
         "__doc__": doc,
         RECIPE: recipe,
-        "forward": functools.wraps(wrapped.forward)(lambda self, *args, **kwargs: LazyInstance.forward(self, *args, **kwargs)),
+        "forward": _lazy_forward(wrapped),
     }
     if not recipe.decorated:
-        namespace["__init__"] = _signed(recipe, _lazy_init, recipe.init)
+        namespace["__init__"] = _signed(recipe, _lazy_init(recipe), recipe.init)
     if recipe.new is not None:
-        namespace["__new__"] = _signed(recipe, _plain_new, recipe.new)
+        namespace["__new__"] = _signed(recipe, _plain_new(), recipe.new)
     for name in _CONTAINER:
         if hasattr(wrapped, name):
             namespace[name] = _unknown_content(name)
     if hasattr(wrapped, "__len__"):
         namespace["__bool__"] = lambda self: True
-    metaclass = type(wrapped) if recipe.metaclass_call is None else _quiet_metaclass(type(wrapped))
+    metaclass: Any = type(wrapped) if recipe.metaclass_call is None else _quiet_metaclass(type(wrapped))
     # abc needs its own bookkeeping; any other metaclass's __new__ may register or refuse what it sees
     maker = abc.ABCMeta if issubclass(metaclass, abc.ABCMeta) else type
-    return maker.__new__(metaclass, recipe.name, (LazyInstance, wrapped), namespace)  # type: ignore[no-any-return, misc]
+    made: Any = maker.__new__(metaclass, recipe.name, (LazyInstance, wrapped), namespace)
+    return cast("type[nn.Module]", made)
 
 
 def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:
-    """`function` in the place of `original`, with the lazified signature."""
-
-    @functools.wraps(original)
-    def replacement(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return function(self, *args, **kwargs)
-
-    setattr(replacement, ORIGINAL, original)
-    return wrapt.with_signature(replacement, signature=recipe.shown)
+    """`function` in the place of `original`: its name and doc, the lazified signature."""
+    functools.update_wrapper(function, original)
+    setattr(function, ORIGINAL, original)
+    return wrapt.with_signature(signature=recipe.shown)(function)
 
 
-def _lazy_init(self: nn.Module, *args: Any, **kwargs: Any) -> None:
-    _begin(self, type(self), args, kwargs)
+def _lazy_init(recipe: Recipe) -> Callable[..., None]:
+    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        _begin(self, type(self), recipe, args, kwargs)
+
+    return __init__
 
 
-def _plain_new(cls: type, *args: Any, **kwargs: Any) -> Any:
-    return object.__new__(cls)
+def _plain_new() -> Callable[..., Any]:
+    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
+        return object.__new__(cls)
+
+    return __new__
+
+
+def _lazy_forward(wrapped: type[nn.Module]) -> Callable[..., Any]:
+    @functools.wraps(wrapped.forward)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return first_call(self, args, kwargs, "forward")
+
+    return forward
 
 
 def _unknown_content(name: str) -> Callable[..., NoReturn]:
@@ -362,10 +400,9 @@ def _unknown_content(name: str) -> Callable[..., NoReturn]:
     return method
 
 
-@functools.cache
-def _quiet_metaclass(metaclass: type) -> type:
+def _quiet_metaclass(metaclass: Any) -> Any:
     """A metaclass whose `__call__` leaves lazy instances alone and is otherwise that of `metaclass`."""
-    call = metaclass.__call__
+    call = unlazified(metaclass.__call__)
 
     def __call__(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if _is_original_construction(cls, args, kwargs):
@@ -373,39 +410,46 @@ def _quiet_metaclass(metaclass: type) -> type:
         return type.__call__(cls, *args, **kwargs)
 
     setattr(__call__, ORIGINAL, call)
-    signature = property(lambda cls: inspect.signature(cls.__init__).replace(parameters=list(inspect.signature(cls.__init__).parameters.values())[1:]))
-    return type(metaclass)(metaclass.__name__, (metaclass,), {"__call__": __call__, "__signature__": signature, "__module__": metaclass.__module__})
+    namespace = {
+        "__call__": __call__,
+        "__signature__": property(lambda cls: call_signature(cls.__init__)),
+        "__module__": metaclass.__module__,
+    }
+    return type(metaclass)(metaclass.__name__, (metaclass,), namespace)
 
 
 def _documented(recipe: Recipe) -> str:
     inferred = "; ".join(f"`{name}` from {rule}" for name, rule in recipe.rules.items())
     own = inspect.getdoc(recipe.wrapped) if recipe.wrapped.__doc__ else ""
-    return f"Lazily constructed {recipe.wrapped.__name__}. Inferred at the first call: {inferred}.\n\n{own}".rstrip() + "\n"
+    return (
+        f"Lazily constructed {recipe.wrapped.__name__}. Inferred at the first call: {inferred}.\n\n{own}".rstrip()
+        + "\n"
+    )
 
 
 # ---------------------------------------------------------------------------------------------
 # The decorator form: the class itself becomes lazily constructed
 
+
 def rewrite(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M]:
     """Replace the constructor of `cls`, in place, by the lazified one."""
     recipe = compile_recipe(cls, options, decorated=True)
     setattr(cls, RECIPE, recipe)
-    cls._lazify_class = _make(recipe)  # type: ignore[attr-defined]
+    setattr(cls, LAZY_CLASS, _make(recipe))
 
-    @functools.wraps(recipe.init)
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
         if _is_original_construction(type(self), args, kwargs, cls):
             _refuse_markers(recipe, args, kwargs)
-            recipe.init(self, *args, **kwargs)
+            original_init(self, recipe, args, kwargs)
         else:
-            _begin(self, _lazy_class_of_decorated(type(self)), args, kwargs)
+            lazy = _lazy_class_of_decorated(type(self))
+            _begin(self, lazy, getattr(lazy, RECIPE), args, kwargs)
 
-    setattr(__init__, ORIGINAL, recipe.init)
-    cls.__init__ = wrapt.with_signature(__init__, signature=recipe.shown)  # type: ignore[method-assign, misc]
+    setattr(cls, "__init__", _signed(recipe, __init__, recipe.init))
     if recipe.new is not None:
         _rewrite_new(cls, recipe)
     if recipe.metaclass_call is not None:
-        cls.__class__ = _quiet_metaclass(type(cls))
+        setattr(cls, "__class__", _quiet_metaclass(type(cls)))
     cls.__doc__ = _documented(recipe)
     return cls
 
@@ -414,14 +458,12 @@ def _rewrite_new(cls: type[nn.Module], recipe: Recipe) -> None:
     new = recipe.new
     assert new is not None
 
-    @functools.wraps(new)
     def __new__(klass: type, *args: Any, **kwargs: Any) -> Any:
         if _is_original_construction(klass, args, kwargs, cls):
             return new(klass, *args, **kwargs)
         return object.__new__(klass)
 
-    setattr(__new__, ORIGINAL, new)
-    cls.__new__ = wrapt.with_signature(__new__, signature=recipe.shown)  # type: ignore[method-assign, assignment]
+    setattr(cls, "__new__", _signed(recipe, __new__, new))
 
 
 def _is_original_construction(cls: type, args: Any, kwargs: Any, decorated: type | None = None) -> bool:
@@ -431,16 +473,15 @@ def _is_original_construction(cls: type, args: Any, kwargs: Any, decorated: type
     inside its own constructor (recursive modules), if the original signature takes the arguments.
     """
     definer = next(base for base in cls.__mro__ if "__init__" in base.__dict__)
-    if decorated is not None and definer is not decorated:
+    recipe: Recipe | None = definer.__dict__.get(RECIPE)
+    if recipe is None or (decorated is not None and definer is not decorated):
         return True
-    if local.constructing:
-        recipe: Recipe | None = definer.__dict__.get(RECIPE)
-        if recipe is not None and any(issubclass(cls, each) for each in local.constructing):
-            try:
-                recipe.signature.bind(*args, **kwargs)
-            except TypeError:
-                return False
-            return True
+    if any(issubclass(cls, each) for each in local.constructing):
+        try:
+            recipe.signature.bind(*args, **kwargs)
+        except TypeError:
+            return False
+        return True
     return False
 
 
@@ -463,8 +504,9 @@ def _refuse_markers(recipe: Recipe, args: Any, kwargs: Any) -> None:
 
 def _lazy_class_of_decorated(cls: type[nn.Module]) -> type[nn.Module]:
     """The lazy class of a decorated class or of a subclass that inherits its constructor."""
-    made = cls.__dict__.get("_lazify_class")
+    made: type[nn.Module] | None = cls.__dict__.get(LAZY_CLASS)
     if made is None:
         base: Recipe = getattr(cls, RECIPE)
-        made = cls._lazify_class = _make(compile_recipe(cls, base.options, decorated=True))  # type: ignore[attr-defined]
-    return made  # type: ignore[no-any-return]
+        made = _make(compile_recipe(cls, base.options, decorated=True))
+        setattr(cls, LAZY_CLASS, made)
+    return made

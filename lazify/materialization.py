@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from threading import RLock, get_ident
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -24,13 +25,16 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from lazify.errors import InferenceError
-from lazify.inference import bind_call, infer, tensors
+from lazify.inference import infer, tensors
 from lazify.recipe import Recipe
-from lazify.torch_private import GATE, any_autocast, has_global_pre_hooks
+from lazify.torch_private import GATE, any_autocast, has_global_pre_hooks, is_default_device
 
-__all__ = ["PENDING", "Entry", "Pending", "construct", "first_call", "materialize_for"]
+__all__ = ["PENDING", "Entry", "Pending", "construct", "first_call", "local", "materialize_for", "original_init"]
 
 logger = logging.getLogger("lazify")
+
+#: Past every `__setattr__`: `set_class(module, "__class__", cls)`.
+set_class = object.__setattr__
 
 #: The one key that lazify adds to a lazy instance's `__dict__`.
 PENDING = "_lazify_pending"
@@ -69,7 +73,7 @@ class Pending:
         self.stand_in: nn.Module | None = None
         self.handles: dict[int, RemovableHandle] = {}
         self.moved = False
-        self.lock = threading.RLock()
+        self.lock = RLock()
 
     def copy(self, duplicate: Callable[[Any], Any]) -> Pending:
         """A copy with its own lock; nobody holds handles on its hooks."""
@@ -87,6 +91,7 @@ class Pending:
 # ---------------------------------------------------------------------------------------------
 # Constructing in place
 
+
 class _Local(threading.local):
     """Per thread: which classes are inside their own constructor, which first calls are under way."""
 
@@ -100,29 +105,46 @@ local = _Local()
 
 def construct(module: nn.Module, recipe: Recipe, arguments: Mapping[str, Any]) -> None:
     """Make `module` an instance of the wrapped class, as `wrapped(...)` would: `__new__`, metaclass and all."""
-    wrapped = recipe.wrapped
     args, kwargs = recipe.arrange(arguments)
+    if recipe.new is None and recipe.metaclass_call is None:
+        set_class(module, "__class__", recipe.wrapped)
+        original_init(module, recipe, args, kwargs)
+    else:
+        _construct_specially(module, recipe, args, kwargs)
+
+
+def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
+    """Run the unlazified constructor; what it constructs of its own class is not lazy (see `lazyclass`)."""
+    constructing = local.constructing
+    constructing.append(recipe.wrapped)
+    try:
+        recipe.init(module, *args, **kwargs)
+    finally:
+        constructing.pop()
+
+
+def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
+    """Where the class has its own `__new__`, or its metaclass its own `__call__`, these decide what is made."""
+    wrapped = recipe.wrapped
     local.constructing.append(wrapped)
     try:
         if recipe.metaclass_call is not None:
             _adopt(module, recipe.metaclass_call(wrapped, *args, **kwargs))
             return
-        if recipe.new is not None:
-            made = recipe.new(wrapped, *args, **kwargs)
-            _adopt(module, made)
-            if type(made) is not wrapped:
-                if isinstance(made, wrapped):
-                    type(made).__init__(module, *args, **kwargs)
-                return
-        module.__class__ = wrapped
-        recipe.init(module, *args, **kwargs)
+        assert recipe.new is not None
+        made = recipe.new(wrapped, *args, **kwargs)
+        _adopt(module, made)
+        if type(made) is wrapped:
+            recipe.init(module, *args, **kwargs)
+        elif isinstance(made, wrapped):
+            type(made).__init__(module, *args, **kwargs)
     finally:
         local.constructing.pop()
 
 
 def _adopt(module: nn.Module, made: nn.Module) -> None:
     """Take over the class and the state of an object that only its own class can make."""
-    module.__class__ = type(made)
+    set_class(module, "__class__", type(made))
     gate = vars(module).get(GATE)
     state = vars(made)
     if gate is not None:
@@ -152,7 +174,7 @@ def _surroundings(device: torch.device | None) -> AbstractContextManager[Any]:
 
     The common case, where all of this is so already, costs a fraction of a microsecond.
     """
-    elsewhere = device is not None and device != torch.empty(0).device
+    elsewhere = device is not None and not is_default_device(device)
     inference = torch.is_inference_mode_enabled()
     if not (elsewhere or inference or any_autocast()) and torch.is_grad_enabled():
         return _NOTHING
@@ -188,13 +210,13 @@ def _bring_along(module: nn.Module, device: torch.device) -> None:
 # ---------------------------------------------------------------------------------------------
 # Taking back
 
-_Random: TypeAlias = "list[tuple[Callable[[torch.Tensor], None], torch.Tensor]]"
+_Random: TypeAlias = "Sequence[tuple[Callable[[torch.Tensor], Any], torch.Tensor]]"
 
 
 def _random_state(device: torch.device | None) -> _Random:
     """What restores the random state: of the CPU, and of the device where parameters will be drawn."""
     cpu = torch.default_generator
-    states: _Random = [(cpu.set_state, cpu.get_state())]  # type: ignore[list-item]
+    states: list[Any] = [(cpu.set_state, cpu.get_state())]
     if device is not None and device.type not in ("cpu", "meta"):
         backend = torch.get_device_module(device)
         states.append((lambda state: backend.set_rng_state(state, device), backend.get_rng_state(device)))
@@ -204,18 +226,38 @@ def _random_state(device: torch.device | None) -> _Random:
 class _FirstCall:
     """One first call under way: how to begin again, and how to leave the instance as it was."""
 
-    __slots__ = ("containers", "gate", "handles", "inner", "lazy", "module", "pending", "random", "state")
+    __slots__ = ("compiled", "containers", "handles", "inner", "lazy", "module", "owner", "pending", "random", "state")
 
-    def __init__(self, module: nn.Module, pending: Pending, device: torch.device | None) -> None:
+    def __init__(self, module: nn.Module, pending: Pending) -> None:
         self.module = module
-        self.lazy = type(module)
         self.pending = pending
-        self.state = vars(module).copy()
-        self.random = _random_state(device)
+        self.lazy = type(module)
+        self.state = module.__dict__.copy()
         self.containers = _containers(pending.given.values())
+        self.owner = get_ident()
+        self.random: _Random = ()
         self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] = []
         self.inner: list[_FirstCall] = []
-        self.gate = _Gate(module, pending.lock)
+        self.compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
+
+    # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Let this thread through, others wait and then look again."""
+        if get_ident() == self.owner:
+            return (self.compiled or self.module._call_impl)(*args, **kwargs)
+        with self.pending.lock:
+            pass
+        return self.module(*args, **kwargs)
+
+    def passed(self) -> None:
+        """Open the gate. The instance is the real module, nothing of lazify left in it."""
+        if self.compiled is None:
+            self.module.__dict__.pop(GATE, None)
+        else:
+            self.module.__dict__[GATE] = self.compiled
+        if local.under_way:
+            local.under_way[-1].inner.append(self)
 
     def rewind(self) -> None:
         """Undo all but the lazy state itself."""
@@ -238,64 +280,43 @@ class _FirstCall:
         self.rewind()
         state = vars(self.module)
         state.update(self.state)
-        self.module.__class__ = self.lazy
+        set_class(self.module, "__class__", self.lazy)
         for name in [name for name in state if name not in self.state]:
             del state[name]
 
 
 def _containers(values: Iterable[Any]) -> list[tuple[Any, Any]]:
     """The lists, dicts and sets among constructor arguments, with copies of what they hold."""
-    found = []
+    found: list[tuple[Any, Any]] = []
     for value in values:
-        if type(value) in (list, dict, set):
+        kind = type(value)
+        if kind is list or kind is dict or kind is set:
             found.append((value, value.copy()))
             found += _containers(value.values() if isinstance(value, dict) else value)
     return found
 
 
-class _Gate:
-    """Lets other threads wait until the first call has passed, through torch's own switch in `__call__`."""
-
-    __slots__ = ("compiled", "lock", "module", "owner")
-
-    def __init__(self, module: nn.Module, lock: Any) -> None:
-        self.module, self.lock, self.owner = module, lock, threading.get_ident()
-        self.compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if threading.get_ident() == self.owner:
-            return (self.compiled or self.module._call_impl)(*args, **kwargs)
-        with self.lock:
-            pass
-        return self.module(*args, **kwargs)
-
-    def open(self) -> None:
-        state = vars(self.module)
-        if self.compiled is None:
-            state.pop(GATE, None)
-        else:
-            state[GATE] = self.compiled
-
-
 # ---------------------------------------------------------------------------------------------
 # Building
+
 
 def _build(call: _FirstCall, values: Mapping[str, Any], device: torch.device | None) -> None:
     """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
     module, pending = call.module, call.pending
     with _surroundings(device):
-        vars(module)[GATE] = call.gate
-        module.__class__ = pending.recipe.wrapped
-        state = vars(module)
+        state = module.__dict__
+        state[GATE] = call
+        set_class(module, "__class__", pending.recipe.wrapped)
         for name in [name for name in state if name != GATE]:
             del state[name]
         construct(module, pending.recipe, {**pending.given, **values})
-        if device is not None:
+        if device is not None and device.type != "cpu":
             _bring_along(module, device)
-        for entry in pending.journal:
-            _replay(call, entry)
-        if (compiled := vars(module).get(GATE)) is not call.gate:
-            call.gate.compiled, vars(module)[GATE] = compiled, call.gate
+        if pending.journal:
+            for entry in pending.journal:
+                _replay(call, entry)
+            if (compiled := module.__dict__.get(GATE)) is not call:
+                call.compiled, module.__dict__[GATE] = compiled, call
 
 
 def _replay(call: _FirstCall, entry: Entry) -> None:
@@ -317,7 +338,13 @@ def _still_registered(pending: Pending, hook: int) -> bool:
 # ---------------------------------------------------------------------------------------------
 # The first call
 
-def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str = "__call__") -> Any:
+
+def waiting(module: nn.Module) -> Pending | None:
+    """What `module` knows while it is lazy, None once it is real."""
+    return module.__dict__.get(PENDING)
+
+
+def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str) -> Any:
     """Materialize `module` and make the call: `module(...)`, or `module.forward(...)`.
 
     Of concurrent first calls one materializes, the others wait for it.
@@ -326,23 +353,23 @@ def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any],
         InferenceError: if the call does not determine the inferred parameters.
         Exception: whatever the constructor or the call raises.
 
-    In every case the instance is then lazy and unchanged, the random state is what it was, and so are
-    lazy modules inside that had been materialized by this call.
+    In every case the instance is then lazy and unchanged, and so are lazy modules inside that had been
+    materialized by this call.
     """
-    pending = vars(module).get(PENDING)
+    pending = waiting(module)
     if pending is not None:
         with pending.lock:
-            if vars(module).get(PENDING) is pending:
+            if waiting(module) is pending:
                 return _first_call(module, pending, args, kwargs, method)
     return getattr(module, method)(*args, **kwargs)  # another thread came first
 
 
 def materialize_for(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Materialize `module` for such a call without making it."""
-    pending = vars(module).get(PENDING)
+    pending = waiting(module)
     if pending is not None:
         with pending.lock:
-            if vars(module).get(PENDING) is pending:
+            if waiting(module) is pending:
                 _first_call(module, pending, args, kwargs, None)
 
 
@@ -351,9 +378,13 @@ def _first_call(
 ) -> Any:
     recipe = pending.recipe
     watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
-    values = _values(pending, args, kwargs, fail=not watched)
+    values = (
+        _values(pending, args, kwargs)
+        if watched
+        else infer(recipe, pending.given, recipe.bind_forward(None, *args, **kwargs))
+    )
     device = _device_for(pending, args, kwargs)
-    call = _FirstCall(module, pending, device)
+    call = _FirstCall(module, pending)
     local.under_way.append(call)
     try:
         if watched:
@@ -366,28 +397,27 @@ def _first_call(
         raise
     finally:
         local.under_way.pop()
-    call.gate.open()
-    if local.under_way:
-        local.under_way[-1].inner.append(call)
-    logger.debug("%s became %s", recipe.name, recipe.wrapped.__name__)
+    call.passed()
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result
-
-
-def _values(pending: Pending, args: Any, kwargs: Any, fail: bool) -> dict[str, Any] | None:
-    try:
-        return infer(pending.recipe, pending.given, bind_call(pending.recipe, args, kwargs))
-    except (InferenceError, TypeError):
-        if fail:
-            raise
-        return None
 
 
 # ---------------------------------------------------------------------------------------------
 # Calls whose arguments change on the way to `forward`
 
+
 def _has_pre_hooks(pending: Pending) -> bool:
     own = pending.stand_in is not None and pending.stand_in._forward_pre_hooks
     return bool(own) or has_global_pre_hooks()
+
+
+def _values(pending: Pending, args: Any, kwargs: Any) -> dict[str, Any] | None:
+    """The values for the arguments as passed, if they can be had."""
+    try:
+        return infer(pending.recipe, pending.given, pending.recipe.bind_forward(None, *args, **kwargs))
+    except (InferenceError, TypeError):
+        return None
 
 
 def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torch.device | None) -> None:
@@ -396,10 +426,11 @@ def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torc
     A pre-forward hook or a `__call__` of the class's own may change them. Where the values then are
     others the module is built anew; where they could not be had before, it is built only there.
     """
-    module, pending = call.module, call.pending
+    module, pending, recipe = call.module, call.pending, call.pending.recipe
+    call.random = _random_state(device)
     if values is None:
-        module.__class__ = pending.recipe.wrapped
-        vars(module).update(vars(pending.attached()), **{GATE: call.gate})
+        set_class(module, "__class__", pending.recipe.wrapped)
+        vars(module).update(vars(pending.attached()), **{GATE: call})
         vars(module).pop(PENDING)
     else:
         _build(call, values, device)
@@ -409,7 +440,10 @@ def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torc
         vars(module).pop("forward")
         if own_forward is not None:
             vars(module)["forward"] = own_forward
-        final = _values(pending, args, kwargs, fail=values is None)
+        if values is None:
+            final: Any = infer(recipe, pending.given, recipe.bind_forward(None, *args, **kwargs))
+        else:
+            final = _values(pending, args, kwargs)
         if final is not None and not _same(values, final):
             call.rewind()
             _build(call, final, device if device is not None else _device_for(pending, args, kwargs))

@@ -86,6 +86,7 @@ class Recipe:
 # ---------------------------------------------------------------------------------------------
 # What the user asked for
 
+
 def normalized(exclude: Exclude) -> tuple[tuple[str, Any], ...] | None:
     """`exclude` in its one hashable form: pairs of name and rule, `None` for a name alone.
 
@@ -116,11 +117,12 @@ def normalized(exclude: Exclude) -> tuple[tuple[str, Any], ...] | None:
                     f"exclude={{{name!r}: axis(1)}}",
                 )
             )
-    return pairs
+    return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
 
 # ---------------------------------------------------------------------------------------------
 # From the class and the wish to the recipe
+
 
 def compile_recipe(
     wrapped: type[nn.Module], options: tuple[tuple[str, Any], ...] | None, decorated: bool = False

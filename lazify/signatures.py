@@ -17,7 +17,16 @@ from typing import Any
 
 from typing_extensions import get_overloads
 
-__all__ = ["NOT_GIVEN", "ORIGINAL", "arrange", "binder", "call_signature", "constructor_signature", "reduce", "unlazified"]
+__all__ = [
+    "NOT_GIVEN",
+    "ORIGINAL",
+    "arrange",
+    "binder",
+    "call_signature",
+    "constructor_signature",
+    "reduce",
+    "unlazified",
+]
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -38,6 +47,7 @@ NOT_GIVEN: Any = _NotGiven()
 
 # ---------------------------------------------------------------------------------------------
 # Reading
+
 
 def call_signature(function: Callable[..., Any]) -> Signature:
     """Signature of a method as seen on an instance, i.e. without its first parameter.
@@ -69,7 +79,7 @@ def constructor_signature(cls: type) -> Signature:
     >>> constructor_signature(Scaled)
     <Signature (scale=1.0, *, width, bias=True)>
     """
-    return _read(cls.__init__, cls)  # type: ignore[misc]
+    return _read(getattr(cls, "__init__"), cls)
 
 
 def unlazified(function: Any) -> Any:
@@ -90,7 +100,7 @@ def _read(init: Callable[..., Any], cls: type) -> Signature:
         if (inner := _decorated_init(init)) is not None:
             return _read(inner, cls)
     passed = _passes_on(inspect.unwrap(init))
-    target = passed and _target(passed, init, cls)
+    target = None if passed is None else _target(passed, init, cls)
     if passed is None or target is None:
         return signature
     return _merge(signature, passed, _resolved(_read(target, cls), target)) or signature
@@ -158,8 +168,8 @@ def _is_init_call(call: ast.Call, names: set[str]) -> bool:
 
 def _target(passed: _PassedOn, init: Callable[..., Any], cls: type) -> Callable[..., Any] | None:
     if passed.target != "super":
-        named = inspect.unwrap(init).__globals__.get(passed.target)  # type: ignore[attr-defined]
-        return named.__init__ if isinstance(named, type) else None
+        named = getattr(inspect.unwrap(init), "__globals__", {}).get(passed.target)
+        return getattr(named, "__init__", None) if isinstance(named, type) else None
     mro = cls.__mro__
     own = next((i for i, c in enumerate(mro) if unlazified(c.__dict__.get("__init__")) is init), None)
     if own is None:
@@ -215,6 +225,7 @@ def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | 
 # ---------------------------------------------------------------------------------------------
 # Rewriting
 
+
 def reduce(signature: Signature, drop: Iterable[str], add: Iterable[Parameter] = ()) -> Signature:
     """`signature` without the parameters `drop`, with the keyword-only parameters `add`.
 
@@ -229,6 +240,7 @@ def reduce(signature: Signature, drop: Iterable[str], add: Iterable[Parameter] =
 
 # ---------------------------------------------------------------------------------------------
 # Binding
+
 
 def _template() -> dict[str, Any]:
     return locals()

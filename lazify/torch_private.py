@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch.nn.modules import module as _module
+from torch.utils import _device
 
-__all__ = ["DYNAMO_HOOK", "GATE", "any_autocast", "has_global_pre_hooks"]
+__all__ = ["DYNAMO_HOOK", "GATE", "any_autocast", "has_global_pre_hooks", "is_default_device"]
 
 #: `nn.Module.__call__` goes through this attribute of the instance where it is set (`Module.compile` does).
 GATE = "_compiled_call_impl"
@@ -17,6 +18,15 @@ DYNAMO_HOOK = "_initialize_hook"
 
 #: () -> bool, over all device types at once.
 any_autocast: Any = torch._C._is_any_autocast_enabled
+
+
+def is_default_device(device: torch.device) -> bool:
+    """Whether tensors are made on `device` where nothing else is said.
+
+    `torch.get_default_device()` says the same in microseconds, this in a fraction of one.
+    """
+    default = _device.CURRENT_DEVICE
+    return device.type == "cpu" if default is None else device == default
 
 
 def has_global_pre_hooks() -> bool:
