@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch.nn.modules import module as _module
-from torch.utils import _device
 
 __all__ = ["DYNAMO_HOOK", "GATE", "any_autocast", "has_global_pre_hooks", "is_default_device"]
 
@@ -23,10 +22,12 @@ any_autocast: Any = torch._C._is_any_autocast_enabled
 def is_default_device(device: torch.device) -> bool:
     """Whether tensors are made on `device` where nothing else is said.
 
-    `torch.get_default_device()` says the same in microseconds, this in a fraction of one.
+    A default device is a function mode: without modes it is the CPU. (`torch.get_default_device()` alone
+    would say the same in microseconds instead of a fraction of one.)
     """
-    default = _device.CURRENT_DEVICE
-    return device.type == "cpu" if default is None else device == default
+    if torch._C._len_torch_function_stack() == 0:
+        return device.type == "cpu"
+    return device == torch.get_default_device()
 
 
 def has_global_pre_hooks() -> bool:

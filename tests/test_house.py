@@ -1,0 +1,133 @@
+"""The house: which file may import which, and the private names of torch that lazify leans on."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+import lazify
+from lazify import torch_private
+
+PACKAGE = Path(lazify.__file__).parent
+
+#: Bottom to top. Each file imports only from files before it.
+FLOORS = [
+    "errors",
+    "signatures",
+    "rules",
+    "known",
+    "recipe",
+    "torch_private",
+    "inference",
+    "materialization",
+    "lazyclass",
+    "api",
+    "__init__",
+    "demo",
+    "__main__",
+]
+
+
+def imported(path: Path) -> set[str]:
+    """Names of lazify's own modules that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lazify":
+            found |= {node.module.split(".")[1]} if "." in node.module else {"__init__"}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.partition(".")[2] or "__init__" for a in node.names if a.name.split(".")[0] == "lazify"}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in PACKAGE.glob("*.py")))
+def test_imports_go_down(name):
+    assert name in FLOORS, f"give {name}.py its floor"
+    below = set(FLOORS[: FLOORS.index(name)])
+    assert imported(PACKAGE / f"{name}.py") <= below
+
+
+def test_no_deferred_imports():
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                inside = [n for n in ast.walk(node) if isinstance(n, (ast.Import, ast.ImportFrom))]
+                own = [n for n in inside if "lazify" in ast.unparse(n)]
+                assert not own, f"{path.name}: {ast.unparse(own[0])}"
+
+
+def test_signatures_know_no_torch():
+    for name in ("errors", "signatures", "rules"):
+        assert not re.search(r"^(import|from) torch", (PACKAGE / f"{name}.py").read_text(), re.M)
+
+
+def test_private_names_stay_in_one_file():
+    """`torch._x`, `nn.modules._x` and the like; `nn.Module`'s own underscore methods are its protocol."""
+    pattern = re.compile(r"\btorch\._\w+|\bfrom torch[\w.]* import _\w+|\bfrom torch\._\w+")
+    for path in PACKAGE.glob("*.py"):
+        if path.stem != "torch_private":
+            assert not pattern.findall(path.read_text()), path.name
+
+
+# What would silently stop working if torch moved it.
+
+
+def test_gate_is_on_the_call_path():
+    module = nn.Linear(2, 2)
+    calls = []
+    module.__dict__[torch_private.GATE] = lambda *args, **kwargs: calls.append(args) or module._call_impl(*args)
+    assert module(torch.zeros(1, 2)).shape == (1, 2)
+    assert len(calls) == 1
+    assert torch_private.GATE not in vars(nn.Linear(2, 2))
+
+
+def test_any_autocast():
+    assert torch_private.any_autocast() is False
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch_private.any_autocast() is True
+
+
+def test_is_default_device():
+    cpu, meta = torch.device("cpu"), torch.device("meta")
+    assert torch_private.is_default_device(cpu)
+    assert not torch_private.is_default_device(meta)
+    with torch.device("meta"):
+        assert torch_private.is_default_device(meta)
+        assert not torch_private.is_default_device(cpu)
+
+
+def test_global_pre_hooks():
+    assert not torch_private.has_global_pre_hooks()
+    with torch_module.register_module_forward_pre_hook(lambda module, args: None):
+        assert torch_private.has_global_pre_hooks()
+
+
+def test_dynamo_asks_for_the_hook():
+    import torch._dynamo.variables.nn_module as dynamo
+
+    source = inspect.getsource(dynamo.initialize_lazy_module)
+    assert f'"{torch_private.DYNAMO_HOOK}"' in source
+    assert "_infer_parameters(mod, " in source
+
+
+def test_recorded_methods_exist_in_torch():
+    """Every public method of nn.Module that changes the module is recorded, or known not to need it."""
+    reads = """
+        buffers children forward get_buffer get_extra_state get_parameter get_submodule load_state_dict modules
+        named_buffers named_children named_modules named_parameters parameters set_extra_state state_dict extra_repr
+    """.split()
+    from lazify.lazyclass import LazyInstance
+
+    public = {n for n in vars(nn.Module) if not n.startswith("_") and callable(getattr(nn.Module, n))}
+    assert public - set(vars(LazyInstance)) <= set(reads)
+
+
+def test_lazy_handles_are_torchs():
+    """The three fields of a handle that are pointed at the real module's hooks."""
+    module = nn.Linear(2, 2)
+    handle = module.register_forward_hook(lambda *args: None, with_kwargs=True)
+    assert set(vars(handle)) == {"hooks_dict_ref", "id", "extra_dict_ref"}
