@@ -10,12 +10,18 @@ from typing import Any
 
 import torch
 
-from lazify.errors import InferenceError, compose
+from lazify.errors import AmbiguousInferenceError, InferenceError, compose
+from lazify.probing import Probe, Run
 from lazify.recipe import Recipe
 from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import NOT_GIVEN, VARIADIC
+from lazify.solving import Solution, Unknowns, solve, suggestions
 
-__all__ = ["describe", "infer", "tensors"]
+__all__ = ["NotFound", "describe", "infer", "search", "structure", "tensors"]
+
+
+class NotFound(Exception):
+    """No rule, and no name, says what a parameter is: it takes a search."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def _argument(name: str, recipe: Recipe, call: Mapping[str, Any]) -> Any:
 # Following the rules
 
 
-def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any]) -> dict[str, Any]:
+def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any], only: str | None = None) -> dict[str, Any]:
     """The values of the inferred parameters that were not given, for one call.
 
     Args:
@@ -105,10 +111,11 @@ def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any]) -> 
 
     Raises:
         InferenceError: if some rule yields no value; it names the parameter and what was seen.
+        NotFound: if it is a guess that yields none.
     """
     values: dict[str, Any] = {}
     for name, rule in recipe.rules.items():
-        if name in given:
+        if name in given or (only is not None and name != only):
             continue
         if type(rule) is Axis:
             value = _from_axis(rule, recipe, call)
@@ -117,9 +124,112 @@ def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any]) -> 
         else:
             value = Reason("neither its name nor a rule says where the value comes from")
         if type(value) is Reason:
+            if name in recipe.guessed:
+                raise NotFound(name)
             raise _error(recipe, name, rule, value, call) from value.cause
         values[name] = value
     return values
+
+
+def search(recipe: Recipe, given: Mapping[str, Any], probe: Probe) -> dict[str, Any]:
+    """The values for one call, found by throw-away runs of it, for a recipe whose rules are guesses.
+
+    Raises:
+        AmbiguousInferenceError: if several values pass and nothing decides between them.
+        InferenceError: if none passes.
+    """
+    call = _loosely_bound(recipe, probe)
+    fixed: dict[str, Any] = {}
+    guesses: dict[str, Any] = {}
+    for name in recipe.rules:
+        if name in given:
+            continue
+        try:
+            value = infer(recipe, given, call, only=name)[name]
+        except (NotFound, InferenceError):
+            continue
+        (guesses if name in recipe.guessed else fixed)[name] = value
+    names = tuple(name for name in recipe.rules if name not in given and name not in fixed)
+    parameters = recipe.signature.parameters
+    sizes, tuples = suggestions([v for n, v in call.items() if n != "self"], tensors)
+    unknowns = Unknowns(
+        names=names,
+        guesses=guesses,
+        defaults={n: parameters[n].default for n in names if n in parameters and _is_default(parameters[n])},
+        sizes=sizes,
+        tuples=tuples,
+        sequences=frozenset(n for n in names if n in parameters and _wants_sequence(parameters[n].annotation)),
+    )
+    probe.given = {**given, **fixed}
+    solution = solve(probe, unknowns)
+    if solution.values is not None:
+        return {**fixed, **solution.values}
+    raise _unsolved(recipe, solution, call)
+
+
+def _is_default(p: inspect.Parameter) -> bool:
+    return p.default is not p.empty and not isinstance(p.default, Axis)
+
+
+def _wants_sequence(annotation: Any) -> bool:
+    text = str(annotation).lower()
+    return any(word in text for word in ("tuple", "list", "sequence", "torch.size")) and "union" not in text
+
+
+def _loosely_bound(recipe: Recipe, probe: Probe) -> dict[str, Any]:
+    try:
+        return recipe.bind_forward(None, *probe.args, **probe.kwargs)
+    except TypeError:  # a `__call__` of its own may take other arguments than forward
+        return {**{f"argument {i}": each for i, each in enumerate(probe.args)}, **probe.kwargs}
+
+
+def structure(value: Any) -> Any:
+    """A hashable description of arguments that keeps nothing of them alive: shapes, types, plain values."""
+    if isinstance(value, torch.Tensor):
+        return (tuple(value.shape), value.dtype)
+    if isinstance(value, torch.nn.Module):
+        # the tree of types and what a module says of itself; not its parameters, which a lazy one has not
+        return (type(value), repr(value))
+    if isinstance(value, (list, tuple)):
+        return (type(value), *(structure(each) for each in value))
+    if isinstance(value, Mapping):
+        return (type(value), *((key, structure(each)) for key, each in value.items()))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return (type(value), *(structure(getattr(value, f.name, None)) for f in dataclasses.fields(value)))
+    if isinstance(value, (int, float, str, bool, type(None), type, torch.dtype, torch.device)):
+        return value
+    return (type(value), getattr(value, "__qualname__", None))
+
+
+def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> InferenceError:
+    wrapped = recipe.wrapped.__name__
+    names = [name for name in recipe.rules if name in recipe.guessed]
+    shapes = ", ".join(f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN and n != "self")
+    facts: list[tuple[str, object]] = [
+        ("forward", f"{wrapped}.forward{recipe.forward}"),
+        ("called with", shapes or "no arguments"),
+    ]
+    fix = f"lazify({wrapped}, exclude={{{names[0]!r}: axis(1)}})  # or axis(n, of=...), or a function"
+    if solution.rivals:
+        facts += [("passes", _shown(each)) for each in solution.rivals]
+        return AmbiguousInferenceError(
+            compose(f"more than one value fits the call of {wrapped}: {', '.join(names)}", facts, fix)
+        )
+    best = sorted(solution.tried, key=lambda each: each[1].reach, reverse=True)[:6]
+    facts += [("tried", f"{_shown(values)}: {_why(run)}") for values, run in best]
+    return InferenceError(compose(f"no value of {', '.join(names)} lets the call of {wrapped} pass", facts, fix))
+
+
+def _shown(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def _why(run: Run) -> str:
+    if run.error is None:
+        return "passes, but so does every other value"
+    first = next(iter(str(run.error).strip().splitlines()), "")
+    where = "constructor" if not run.built else run.operation or "forward"
+    return f"{where}: {type(run.error).__name__}: {first[:120]}"
 
 
 def _from_axis(rule: Axis, recipe: Recipe, call: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from torch import nn
 
 from lazify.rules import Axis, Computed, Rule
 
-__all__ = ["conventional", "guess_parameters", "known"]
+__all__ = ["conventional", "guess_parameters", "is_torchs", "known"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,12 @@ def known(cls: type[nn.Module], forward: Iterable[str]) -> Row | None:
         return {n: Axis(rule.dim) if n in lost and isinstance(rule, Axis) else rule for n, rule in rules.items()}
 
     return Row(fitted(row.inferred), fitted(row.named or {}))
+
+
+def is_torchs(cls: type[nn.Module]) -> bool:
+    """Whether constructor and `forward` of `cls` are those that the table describes."""
+    base: Any = next((base for base in cls.__mro__ if base in KNOWN), None)
+    return base is not None and getattr(cls, "__init__") is base.__init__ and cls.forward is base.forward
 
 
 # ---------------------------------------------------------------------------------------------

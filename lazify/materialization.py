@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import RLock, get_ident
 from typing import Any, TypeAlias, cast
@@ -25,9 +25,10 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from lazify.errors import InferenceError
-from lazify.inference import infer, tensors
+from lazify.inference import NotFound, infer, search, structure, tensors
+from lazify.probing import Probe
 from lazify.recipe import Recipe
-from lazify.torch_private import GATE, any_autocast, has_global_pre_hooks, is_default_device
+from lazify.torch_private import GATE, any_autocast, has_global_pre_hooks, is_made_here
 
 __all__ = ["PENDING", "Entry", "Pending", "construct", "first_call", "local", "materialize_for", "original_init"]
 
@@ -103,12 +104,15 @@ class _Local(threading.local):
 local = _Local()
 
 
-def construct(module: nn.Module, recipe: Recipe, arguments: Mapping[str, Any]) -> None:
+def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> None:
     """Make `module` an instance of the wrapped class, as `wrapped(...)` would: `__new__`, metaclass and all."""
-    args, kwargs = recipe.arrange(arguments)
+    args, kwargs = ((), arguments) if recipe.by_keyword else recipe.arrange(arguments)
     if recipe.new is None and recipe.metaclass_call is None:
         set_class(module, "__class__", recipe.wrapped)
-        original_init(module, recipe, args, kwargs)
+        if recipe.decorated:
+            original_init(module, recipe, args, kwargs)
+        else:
+            recipe.init(module, *args, **kwargs)
     else:
         _construct_specially(module, recipe, args, kwargs)
 
@@ -166,39 +170,32 @@ def _slots(cls: type) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------------
 # The surroundings of a construction: as if it stood in a plain line of code, on the right device
 
-_NOTHING = nullcontext()
 
-
-def _surroundings(device: torch.device | None) -> AbstractContextManager[Any]:
-    """Gradients on, no inference mode, no autocast, `device` as the default: whatever the call stands in.
-
-    The common case, where all of this is so already, costs a fraction of a microsecond.
-    """
-    elsewhere = device is not None and not is_default_device(device)
-    inference = torch.is_inference_mode_enabled()
-    if not (elsewhere or inference or any_autocast()) and torch.is_grad_enabled():
-        return _NOTHING
+def _plain_surroundings(device: torch.device | None) -> ExitStack:
+    """Gradients on, no inference mode, no autocast, `device` as the default: whatever the call stands in."""
     stack = ExitStack()
-    if inference:
+    if torch.is_inference_mode_enabled():
         stack.enter_context(torch.inference_mode(False))
     stack.enter_context(torch.enable_grad())
     for kind in {"cpu", "cuda" if device is None else device.type} - {"meta"}:
         if torch.is_autocast_enabled(kind):
             stack.enter_context(torch.autocast(kind, enabled=False))
-    if elsewhere and device is not None:
+    if device is not None:
         stack.enter_context(device)
     return stack
 
 
-def _device_for(pending: Pending, args: Any, kwargs: Any) -> torch.device | None:
-    """The input's device, unless one was chosen before or there is no input tensor."""
+def _other_device(pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.device | None:
+    """The input's device, where parameters would not be made on it anyway.
+
+    None too if a device was chosen before, or if there is no input tensor to follow.
+    """
     if pending.moved or pending.given.get("device") is not None:
         return None
-    for value in args:
-        if isinstance(value, torch.Tensor):
-            return value.device
-    found = next(tensors((args, kwargs)), None)
-    return None if found is None else found.device
+    tensor = args[0] if args and isinstance(args[0], torch.Tensor) else next(tensors((args, kwargs)), None)
+    if tensor is None or is_made_here(tensor):
+        return None
+    return tensor.device
 
 
 def _bring_along(module: nn.Module, device: torch.device) -> None:
@@ -300,35 +297,45 @@ def _containers(values: Iterable[Any]) -> list[tuple[Any, Any]]:
 # Building
 
 
-def _build(call: _FirstCall, values: Mapping[str, Any], device: torch.device | None) -> None:
+def _build(call: _FirstCall, values: dict[str, Any], device: torch.device | None) -> None:
     """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
+    # contexts cost microseconds, and nearly every first call stands in plain surroundings
+    if device is not None or not torch.is_grad_enabled() or torch.is_inference_mode_enabled() or any_autocast():
+        with _plain_surroundings(device):
+            _build_here(call, values)
+            if device is not None:
+                _bring_along(call.module, device)
+            _replay(call)
+    else:
+        _build_here(call, values)
+        if call.pending.journal:
+            _replay(call)
+
+
+def _build_here(call: _FirstCall, values: dict[str, Any]) -> None:
     module, pending = call.module, call.pending
-    with _surroundings(device):
-        state = module.__dict__
-        state[GATE] = call
-        set_class(module, "__class__", pending.recipe.wrapped)
-        for name in [name for name in state if name != GATE]:
-            del state[name]
-        construct(module, pending.recipe, {**pending.given, **values})
-        if device is not None and device.type != "cpu":
-            _bring_along(module, device)
-        if pending.journal:
-            for entry in pending.journal:
-                _replay(call, entry)
-            if (compiled := module.__dict__.get(GATE)) is not call:
-                call.compiled, module.__dict__[GATE] = compiled, call
+    state = module.__dict__
+    state[GATE] = call
+    set_class(module, "__class__", pending.recipe.wrapped)
+    for name in [name for name in state if name != GATE]:
+        del state[name]
+    construct(module, pending.recipe, {**pending.given, **values})
 
 
-def _replay(call: _FirstCall, entry: Entry) -> None:
-    pending = call.pending
-    if entry.hook is not None and not _still_registered(pending, entry.hook):
-        return
-    result = getattr(call.module, entry.method)(*entry.args, **entry.kwargs)
-    handle = pending.handles.get(entry.hook) if entry.hook is not None else None
-    if handle is not None:
-        call.handles.append((handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref)))
-        handle.hooks_dict_ref, handle.id = result.hooks_dict_ref, result.id
-        handle.extra_dict_ref = result.extra_dict_ref
+def _replay(call: _FirstCall) -> None:
+    """Do again, in order, what was done to the lazy instance."""
+    module, pending = call.module, call.pending
+    for entry in pending.journal:
+        if entry.hook is not None and not _still_registered(pending, entry.hook):
+            continue
+        result = getattr(module, entry.method)(*entry.args, **entry.kwargs)
+        handle = pending.handles.get(entry.hook) if entry.hook is not None else None
+        if handle is not None:
+            call.handles.append((handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref)))
+            handle.hooks_dict_ref, handle.id = result.hooks_dict_ref, result.id
+            handle.extra_dict_ref = result.extra_dict_ref
+    if (compiled := module.__dict__.get(GATE)) is not call:
+        call.compiled, module.__dict__[GATE] = compiled, call
 
 
 def _still_registered(pending: Pending, hook: int) -> bool:
@@ -376,19 +383,29 @@ def materialize_for(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, 
 def _first_call(
     module: nn.Module, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None
 ) -> Any:
+    if not pending.recipe.guessed:
+        return _attempt(module, pending, args, kwargs, method, _by_rules)
+    return _guess_or_search(module, pending, args, kwargs, method)
+
+
+def _attempt(
+    module: nn.Module,
+    pending: Pending,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    method: str | None,
+    find: _Find,
+) -> Any:
+    """Build with the values that `find` yields and make the call; whatever raises, it was never tried."""
     recipe = pending.recipe
     watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
-    values = (
-        _values(pending, args, kwargs)
-        if watched
-        else infer(recipe, pending.given, recipe.bind_forward(None, *args, **kwargs))
-    )
-    device = _device_for(pending, args, kwargs)
+    values = _if_found(find, pending, args, kwargs) if watched else find(pending, args, kwargs)
+    device = _other_device(pending, args, kwargs)
     call = _FirstCall(module, pending)
     local.under_way.append(call)
     try:
         if watched:
-            _build_watched(call, values, device)
+            _build_watched(call, values, device, find)
         else:
             _build(call, cast("dict[str, Any]", values), device)
         result = None if method is None else getattr(module, method)(*args, **kwargs)
@@ -403,6 +420,60 @@ def _first_call(
     return result
 
 
+#: How values are found: from what is pending and the arguments of the call.
+_Find: TypeAlias = "Callable[[Pending, tuple[Any, ...], dict[str, Any]], dict[str, Any]]"
+
+
+def _by_rules(pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    recipe = pending.recipe
+    return infer(recipe, pending.given, recipe.bind_forward(None, *args, **kwargs))
+
+
+# ---------------------------------------------------------------------------------------------
+# Classes that nobody described: a guess is proved by the call itself, or values are searched for
+
+
+def _guess_or_search(
+    module: nn.Module, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None
+) -> Any:
+    recipe = pending.recipe
+    key = structure((pending.given, args, kwargs))
+    if (remembered := recipe.solved.get(key)) is not None:
+        return _attempt(module, pending, args, kwargs, method, lambda *_: remembered)
+    random = _random_state(_other_device(pending, args, kwargs))
+    guess: dict[str, Any] | None = None
+    failure: Exception | None = None
+    try:
+        guess = _if_found(_by_rules, pending, args, kwargs)
+        if guess is not None or not recipe.plain_call or _has_pre_hooks(pending):
+            return _attempt(module, pending, args, kwargs, method, _by_rules)
+    except (ArithmeticError, AssertionError, LookupError, NotFound, RuntimeError, TypeError, ValueError) as error:
+        failure = error
+        for restore, state in random:
+            restore(state)
+    probe = Probe(lambda arguments: _throw_away(recipe, arguments), pending.given, args, kwargs, method or "__call__")
+    if guess is not None and failure is not None and probe(guess).passed:
+        raise failure  # not for its sizes
+    try:
+        values = search(recipe, pending.given, probe)
+    except InferenceError as error:
+        if guess is None or failure is None:
+            raise error from failure
+        raise failure from error
+    if values == guess and failure is not None:
+        raise failure
+    result = _attempt(module, pending, args, kwargs, method, lambda *_: values)
+    recipe.solved[key] = values
+    return result
+
+
+def _throw_away(recipe: Recipe, arguments: Mapping[str, Any]) -> nn.Module:
+    """An eager module for a run that nobody sees."""
+    module: nn.Module = object.__new__(recipe.wrapped)
+    construct(module, recipe, dict(arguments))
+    return module
+
+
 # ---------------------------------------------------------------------------------------------
 # Calls whose arguments change on the way to `forward`
 
@@ -412,21 +483,21 @@ def _has_pre_hooks(pending: Pending) -> bool:
     return bool(own) or has_global_pre_hooks()
 
 
-def _values(pending: Pending, args: Any, kwargs: Any) -> dict[str, Any] | None:
+def _if_found(find: _Find, pending: Pending, args: Any, kwargs: Any) -> dict[str, Any] | None:
     """The values for the arguments as passed, if they can be had."""
     try:
-        return infer(pending.recipe, pending.given, pending.recipe.bind_forward(None, *args, **kwargs))
-    except (InferenceError, TypeError):
+        return find(pending, args, kwargs)
+    except (InferenceError, NotFound, TypeError):
         return None
 
 
-def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torch.device | None) -> None:
+def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torch.device | None, find: _Find) -> None:
     """Build from the arguments as passed, and look again when they reach `forward`.
 
     A pre-forward hook or a `__call__` of the class's own may change them. Where the values then are
     others the module is built anew; where they could not be had before, it is built only there.
     """
-    module, pending, recipe = call.module, call.pending, call.pending.recipe
+    module, pending = call.module, call.pending
     call.random = _random_state(device)
     if values is None:
         set_class(module, "__class__", pending.recipe.wrapped)
@@ -440,13 +511,10 @@ def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torc
         vars(module).pop("forward")
         if own_forward is not None:
             vars(module)["forward"] = own_forward
-        if values is None:
-            final: Any = infer(recipe, pending.given, recipe.bind_forward(None, *args, **kwargs))
-        else:
-            final = _values(pending, args, kwargs)
+        final = find(pending, args, kwargs) if values is None else _if_found(find, pending, args, kwargs)
         if final is not None and not _same(values, final):
             call.rewind()
-            _build(call, final, device if device is not None else _device_for(pending, args, kwargs))
+            _build(call, final, device if device is not None else _other_device(pending, args, kwargs))
         return module.forward(*args, **kwargs)
 
     vars(module)["forward"] = watch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from inspect import Parameter, Signature
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from lazify.errors import DefinitionError, compose
-from lazify.known import conventional, guess_parameters, known
+from lazify.known import conventional, guess_parameters, is_torchs, known
 from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import (
     SELF,
@@ -40,13 +40,16 @@ class Recipe:
         init: the constructor of `wrapped`, unlazified.
         signature: its parameters. `shown` are those of the lazy class.
         rules: inferred parameter -> rule, each after those it depends on.
+        guessed: the inferred parameters whose rule is only what their name suggests, or unknown.
         added: constructor parameters that only rules read (`expansion_ratio`).
         forward: the parameters of `forward`.
         bind, bind_strictly, bind_forward: functions with those signatures that return what was bound.
-        by_keyword: whether the constructor takes every argument by keyword.
+        by_keyword: whether the constructor takes all that is given and inferred, by keyword.
         new: the `__new__` of a class that has its own.
         metaclass_call: the `__call__` of a metaclass that has its own.
         plain_call: whether arguments reach `forward` as they were passed.
+        decorated: whether the class itself was rewritten.
+        solved: what searches found: (given arguments, structure of the call) -> values. The one thing that grows.
     """
 
     wrapped: type[nn.Module]
@@ -55,6 +58,7 @@ class Recipe:
     signature: Signature
     shown: Signature
     rules: Mapping[str, Rule]
+    guessed: frozenset[str]
     added: Mapping[str, Parameter]
     forward: Signature
     bind: Callable[..., dict[str, Any]]
@@ -65,6 +69,7 @@ class Recipe:
     metaclass_call: Callable[..., Any] | None
     plain_call: bool
     decorated: bool
+    solved: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -78,9 +83,7 @@ class Recipe:
 
     def arrange(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The `(args, kwargs)` for the constructor of the wrapped class."""
-        if self.added:
-            arguments = {name: value for name, value in arguments.items() if name not in self.added}
-        return ((), dict(arguments)) if self.by_keyword else arrange(self.signature, arguments)
+        return arrange(self.signature, {n: value for n, value in arguments.items() if n not in self.added})
 
 
 # ---------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ def compile_recipe(
     signature = constructor_signature(wrapped)
     new, metaclass_call = unlazified(wrapped.__new__), unlazified(type(wrapped).__call__)
     forward = call_signature(wrapped.forward)
-    chosen = _chosen(wrapped, options, signature, forward)
+    chosen, guessed = _chosen(wrapped, options, signature, forward)
     for name in chosen:
         _check_name(wrapped, name, signature)
     rules = {name: _as_rule(name, rule, wrapped) for name, rule in chosen.items()}
@@ -150,12 +153,14 @@ def compile_recipe(
         signature=signature,
         shown=shown,
         rules=rules,
+        guessed=frozenset(guessed),
         added=added,
         forward=forward,
         bind=binder(reduce(with_self, rules, optional.values()), named, optional=rules),
         bind_strictly=binder(shown, named, optional=rules),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
-        by_keyword=all(
+        by_keyword=not added
+        and all(
             p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY) for p in signature.parameters.values()
         ),
         new=None if new is object.__new__ else new,
@@ -174,8 +179,11 @@ def _chosen(
     options: tuple[tuple[str, Any], ...] | None,
     signature: Signature,
     forward: Signature,
-) -> dict[str, Any]:
-    """Inferred parameter -> rule or None, by what was asked for, else by defaults, table, conventions."""
+) -> tuple[dict[str, Any], set[str]]:
+    """Inferred parameter -> rule, by what was asked for, else by defaults, table, conventions.
+
+    And the names whose rule nobody gave: conventions, and the table where the constructor is not torch's.
+    """
     marked = {p.name: p.default for p in signature.parameters.values() if isinstance(p.default, Axis)}
     row = known(wrapped, forward.parameters)
     if options is not None or marked:
@@ -188,11 +196,14 @@ def _chosen(
         chosen = dict.fromkeys(guess_parameters(signature, forward.parameters))
     if not chosen:
         raise _nothing_to_infer(wrapped, signature)
+    table = {} if row is None else {**row.inferred, **(row.named or {})}
+    guessed = set()
     for name, rule in chosen.items():
-        if rule is None and row is not None:
-            rule = {**row.inferred, **(row.named or {})}.get(name)
-        chosen[name] = rule or conventional(name, forward.parameters) or Unknown()
-    return chosen
+        if rule is None or (row is not None and rule is row.inferred.get(name)):
+            chosen[name] = table.get(name) or conventional(name, forward.parameters) or Unknown()
+            if name not in table or not is_torchs(wrapped):
+                guessed.add(name)
+    return chosen, guessed
 
 
 def _accepts(signature: Signature, name: str) -> bool:

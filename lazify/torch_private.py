@@ -5,9 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch._subclasses import fake_tensor as _fake
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
 from torch.nn.modules import module as _module
 
-__all__ = ["DYNAMO_HOOK", "GATE", "any_autocast", "has_global_pre_hooks", "is_default_device"]
+__all__ = [
+    "DYNAMO_HOOK",
+    "FAKE_LOGGERS",
+    "GATE",
+    "FakeTensorMode",
+    "any_autocast",
+    "fakes_cannot_follow",
+    "has_global_pre_hooks",
+    "is_made_here",
+    "unset_fake_mode",
+]
 
 #: `nn.Module.__call__` goes through this attribute of the instance where it is set (`Module.compile` does).
 GATE = "_compiled_call_impl"
@@ -19,17 +32,35 @@ DYNAMO_HOOK = "_initialize_hook"
 any_autocast: Any = torch._C._is_any_autocast_enabled
 
 
-def is_default_device(device: torch.device) -> bool:
-    """Whether tensors are made on `device` where nothing else is said.
+def is_made_here(tensor: torch.Tensor) -> bool:
+    """Whether a tensor made now, with nothing said, would be on the device of this one.
 
     A default device is a function mode: without modes it is the CPU. (`torch.get_default_device()` alone
     would say the same in microseconds instead of a fraction of one.)
     """
     if torch._C._len_torch_function_stack() == 0:
-        return device.type == "cpu"
-    return device == torch.get_default_device()
+        return tensor.is_cpu
+    return tensor.device == torch.get_default_device()
 
 
 def has_global_pre_hooks() -> bool:
     """Whether `register_module_forward_pre_hook` is in force: such hooks may change the arguments."""
     return bool(_module._global_forward_pre_hooks)
+
+
+#: Loggers that report every failed operation on fake tensors as an error.
+FAKE_LOGGERS = ("torch._subclasses.fake_tensor",)
+
+_NEEDS_VALUES = (
+    _fake.DataDependentOutputException,
+    _fake.DynamicOutputShapeException,
+    _fake.UnsupportedFakeTensorException,
+    _fake.UnsupportedOperatorException,
+)
+
+
+def fakes_cannot_follow(error: BaseException) -> bool:
+    """Whether a run on fake tensors failed only because values, not shapes, decide how it goes on."""
+    if isinstance(error, _NEEDS_VALUES) or type(error).__name__ == "GuardOnDataDependentSymNode":
+        return True
+    return any(words in str(error) for words in ("fake tensor", "FakeTensor", "Cannot access data pointer"))

@@ -23,6 +23,8 @@ FLOORS = [
     "known",
     "recipe",
     "torch_private",
+    "probing",
+    "solving",
     "inference",
     "materialization",
     "lazyclass",
@@ -91,13 +93,13 @@ def test_any_autocast():
         assert torch_private.any_autocast() is True
 
 
-def test_is_default_device():
-    cpu, meta = torch.device("cpu"), torch.device("meta")
-    assert torch_private.is_default_device(cpu)
-    assert not torch_private.is_default_device(meta)
+def test_is_made_here():
+    cpu, meta = torch.empty(1, device="cpu"), torch.empty(1, device="meta")
+    assert torch_private.is_made_here(cpu)
+    assert not torch_private.is_made_here(meta)
     with torch.device("meta"):
-        assert torch_private.is_default_device(meta)
-        assert not torch_private.is_default_device(cpu)
+        assert torch_private.is_made_here(meta)
+        assert not torch_private.is_made_here(cpu)
 
 
 def test_global_pre_hooks():

@@ -1,0 +1,276 @@
+"""Finding the values of parameters that no rule describes: try, see where it fails, solve, go on.
+
+    guesses -> run -> passes: done
+                   -> fails in an operation: which of its sizes move with an unknown, and how (two runs tell);
+                      make them equal to a size that does not move; the furthest run goes on from there
+
+No name and no operation is known here. A value counts only if the whole call passes with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lazify.probing import Probe, Run
+
+__all__ = ["Solution", "Unknowns", "solve"]
+
+#: Limits of one search.
+MAX_RUNS, MAX_SECONDS = 240, 4.0
+#: First values for what nothing is known of: highly divisible, distinct, no power of two times another.
+SENTINELS = (48, 72, 120, 168, 80, 112)
+
+
+@dataclass(frozen=True)
+class Unknowns:
+    """What is to be found.
+
+    Attributes:
+        names: the parameters.
+        guesses: what conventions say of some of them.
+        defaults: the constructor's own defaults of some of them.
+        sizes: whole numbers that the call suggests, the likeliest first.
+        tuples: tuples of sizes that the call suggests.
+        sequences: the names whose annotation asks for a tuple or list.
+    """
+
+    names: tuple[str, ...]
+    guesses: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    sizes: tuple[int, ...]
+    tuples: tuple[tuple[int, ...], ...]
+    sequences: frozenset[str]
+
+
+@dataclass
+class Solution:
+    """What a search found, and what it tried on the way.
+
+    Attributes:
+        values: the answer; None if there is none, or more than one.
+        rivals: the answers, where several pass and nothing decides.
+        tried: (values, run) in order.
+    """
+
+    values: dict[str, Any] | None = None
+    rivals: list[dict[str, Any]] = field(default_factory=list)
+    tried: list[tuple[dict[str, Any], Run]] = field(default_factory=list)
+
+
+def solve(probe: Probe, unknowns: Unknowns) -> Solution:
+    """Search for values of the unknowns with which the whole call passes."""
+    return _Search(probe, unknowns).solution()
+
+
+class _Search:
+    def __init__(self, probe: Probe, unknowns: Unknowns) -> None:
+        self.probe, self.unknowns = probe, unknowns
+        self.seen: dict[tuple[Any, ...], Run] = {}
+        self.tried: list[tuple[dict[str, Any], Run]] = []
+        self.until = time.monotonic() + MAX_SECONDS
+
+    # one run
+
+    def run(self, values: Mapping[str, Any]) -> Run:
+        key = tuple(_hashable(values[name]) for name in self.unknowns.names)
+        if key not in self.seen:
+            self.seen[key] = self.probe(values)
+            self.tried.append((dict(values), self.seen[key]))
+        return self.seen[key]
+
+    def exhausted(self) -> bool:
+        return len(self.seen) >= MAX_RUNS or time.monotonic() > self.until
+
+    # the search
+
+    def solution(self) -> Solution:
+        found: list[dict[str, Any]] = []
+        for start in self.starts():
+            found = self.descend(start, frozenset())
+            if found or self.exhausted():
+                break
+        return self.decided(found)
+
+    def starts(self) -> Iterator[dict[str, Any]]:
+        """First values that the constructor takes: guesses, then sentinels, then sizes of the call."""
+        names, unknowns = self.unknowns.names, self.unknowns
+        pools = []
+        for position, name in enumerate(names):
+            numbers = [*SENTINELS[position:], *SENTINELS[:position], *unknowns.sizes[:4], 64, 16]
+            lists: list[Any] = list(unknowns.tuples[:8])
+            guess = [unknowns.guesses[name]] if name in unknowns.guesses else []
+            pools.append([*guess, *(lists + numbers if name in unknowns.sequences else numbers + lists)])
+        yielded = 0
+        candidates = itertools.chain(
+            _diagonal(pools),
+            ({} if len(names) < 2 else (same,) * len(names) for same in (*unknowns.sizes[:4], *SENTINELS[:2])),
+        )
+        for chosen in candidates:
+            values = dict(zip(names, chosen, strict=False))
+            if len(values) < len(names):
+                continue
+            if self.exhausted():
+                return
+            run = self.run(values)
+            if run.built:
+                yield values
+                yielded += 1
+                if yielded == 4:
+                    return
+
+    def descend(self, values: dict[str, Any], pinned: frozenset[str]) -> list[dict[str, Any]]:
+        """The solutions that lie behind `values`, at most two."""
+        run = self.run(values)
+        if run.passed:
+            return [values] if self.determined(values, pinned) else []
+        for moves in (self.solved(values, pinned, run), self.suggested(values, pinned)):
+            further = []
+            for name, value in moves:
+                if self.exhausted():
+                    break
+                after = {**values, name: value}
+                reached = self.run(after)
+                if reached.reach > run.reach:
+                    further.append((reached.reach, name, after))
+            further.sort(key=lambda each: each[0], reverse=True)
+            found: list[dict[str, Any]] = []
+            for _, name, after in further:
+                for solution in self.descend(after, pinned | {name}):
+                    if solution not in found:
+                        found.append(solution)
+                if len(found) > 1 or (found and self.exhausted()):
+                    break
+            if found:
+                return found
+        return []
+
+    def solved(self, values: dict[str, Any], pinned: frozenset[str], run: Run) -> list[tuple[str, Any]]:
+        """Values that make a size of the failing operation that moves with an unknown equal to one that does not."""
+        slopes: list[tuple[str, int, int, int]] = []  # name, its value, size, how much it moves per 1 (numerator)
+        moving: set[int] = set()
+        for name in self.free(values, pinned):
+            for step in _steps(values[name]):
+                other = self.run({**values, name: values[name] + step})
+                if other.operation == run.operation and len(other.sizes) == len(run.sizes) and other.built:
+                    for position, (size, moved) in enumerate(zip(run.sizes, other.sizes, strict=True)):
+                        if size != moved:
+                            moving.add(position)
+                            slopes.append((name, step, size, moved - size))
+                    break
+        still = dict.fromkeys(size for position, size in enumerate(run.sizes) if position not in moving)
+        moves: dict[tuple[str, int], None] = {}
+        for name, step, size, change in slopes:
+            for target in still:
+                distance = (target - size) * step
+                if distance % change == 0 and (value := values[name] + distance // change) > 0:
+                    moves[name, value] = None
+        return sorted(moves, key=lambda move: move[1] == 1)  # 1 passes nearly everything: last
+
+    def suggested(self, values: dict[str, Any], pinned: frozenset[str]) -> list[tuple[str, Any]]:
+        """Whatever the call suggests, for every unknown that is still open."""
+        moves: list[tuple[str, Any]] = []
+        for name in values:
+            if name not in pinned:
+                lists = self.unknowns.tuples
+                numbers = self.unknowns.sizes
+                moves += [(name, each) for each in (lists if isinstance(values[name], tuple) else numbers)]
+        return moves
+
+    def free(self, values: dict[str, Any], pinned: frozenset[str]) -> list[str]:
+        return [name for name in values if name not in pinned and isinstance(values[name], int)]
+
+    # is it an answer?
+
+    def determined(self, values: dict[str, Any], pinned: frozenset[str]) -> bool:
+        """Whether the call refuses other values of what was never solved for."""
+        for name in self.free(values, pinned):
+            if name in self.unknowns.guesses and values[name] == self.unknowns.guesses[name]:
+                continue  # the convention decides
+            if values[name] in self.unknowns.sizes:
+                continue
+            if any(self.run({**values, name: values[name] + step}).passed for step in _steps(values[name])):
+                return False
+        return True
+
+    def decided(self, found: list[dict[str, Any]]) -> Solution:
+        unbroadcast = [each for each in found if 1 not in each.values()] or found
+        if len(unbroadcast) == 1:
+            return Solution(unbroadcast[0], tried=self.tried)
+        for each in unbroadcast:
+            if all(each[name] == guess for name, guess in self.unknowns.guesses.items()) and self.unknowns.guesses:
+                return Solution(each, tried=self.tried)
+        default = {**self.unknowns.defaults}
+        if default.keys() == set(self.unknowns.names) and not found and self.run(default).passed:
+            return Solution(default, tried=self.tried)
+        return Solution(None, unbroadcast, self.tried)
+
+
+def _steps(value: int) -> tuple[int, ...]:
+    """Changes that keep what a constructor may check: divisibility first."""
+    return (value, 24, 8, 4, 2, 1)
+
+
+def _diagonal(pools: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
+    """First the first of each pool, then with one of them exchanged, then with two."""
+    first = tuple(pool[0] for pool in pools)
+    yield first
+    for position, pool in enumerate(pools):
+        for other in pool[1:]:
+            yield (*first[:position], other, *first[position + 1 :])
+    for (i, a), (j, b) in itertools.combinations(enumerate(pools), 2):
+        for x, y in itertools.product(a[1:5], b[1:5]):
+            chosen = list(first)
+            chosen[i], chosen[j] = x, y
+            yield tuple(chosen)
+
+
+def _hashable(value: Any) -> Any:
+    return value if not isinstance(value, list) else tuple(value)
+
+
+# ---------------------------------------------------------------------------------------------
+# What a call suggests
+
+
+def suggestions(arguments: list[Any], tensors_of: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Sizes and tuples of sizes in the arguments of a call, the likeliest first."""
+    sizes: dict[int, None] = {}
+    tuples: dict[tuple[int, ...], None] = {}
+    groups = [list(tensors_of(each)) for each in arguments]
+    for group in groups:
+        if len(group) > 1:
+            for dim in (1, -1):
+                tuples[tuple(t.shape[dim] for t in group if t.dim() > 1 or dim == -1)] = None
+    every = [t for group in groups for t in group]
+    floating = [t for t in every if t.dtype.is_floating_point or t.dtype.is_complex]
+    for tensor in [*floating, *(t for t in every if t not in _ids(floating))]:
+        shape = tuple(tensor.shape)
+        for part in (shape[2:], shape[1:], shape[-1:], shape[-2:], shape[-3:], shape):
+            if part:
+                tuples[part] = None
+        for dim in (1, -1, 2, -3, 3, 0):
+            if -len(shape) <= dim < len(shape):
+                sizes[shape[dim]] = None
+        if shape:
+            sizes[tensor.numel() // max(shape[0], 1)] = None
+    for each in arguments:
+        if isinstance(each, int) and not isinstance(each, bool):
+            sizes[each] = None
+    numbers = [size for size in sizes if size > 1] + [1]
+    return tuple(numbers), tuple(tuples)
+
+
+def _ids(tensors: list[torch.Tensor]) -> Any:
+    class Ids:
+        held = {id(t) for t in tensors}
+
+        def __contains__(self, tensor: object) -> bool:
+            return id(tensor) in self.held
+
+    return Ids()
