@@ -151,13 +151,13 @@ def search(recipe: Recipe, given: Mapping[str, Any], probe: Probe) -> dict[str, 
         (guesses if name in recipe.guessed else fixed)[name] = value
     names = tuple(name for name in recipe.rules if name not in given and name not in fixed)
     parameters = recipe.signature.parameters
-    sizes, tuples = suggestions([v for n, v in call.items() if n != "self"], tensors)
+    sizes, structures = suggestions([v for n, v in call.items() if n != "self"], tensors)
     unknowns = Unknowns(
         names=names,
         guesses=guesses,
         defaults={n: parameters[n].default for n in names if n in parameters and _is_default(parameters[n])},
         sizes=sizes,
-        tuples=tuples,
+        structures=structures,
         sequences=frozenset(n for n in names if n in parameters and _wants_sequence(parameters[n].annotation)),
     )
     probe.given = {**given, **fixed}

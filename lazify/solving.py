@@ -36,7 +36,7 @@ class Unknowns:
         guesses: what conventions say of some of them.
         defaults: the constructor's own defaults of some of them.
         sizes: whole numbers that the call suggests, the likeliest first.
-        tuples: tuples of sizes that the call suggests.
+        structures: tuples and dicts of sizes that the call suggests.
         sequences: the names whose annotation asks for a tuple or list.
     """
 
@@ -44,7 +44,7 @@ class Unknowns:
     guesses: Mapping[str, Any]
     defaults: Mapping[str, Any]
     sizes: tuple[int, ...]
-    tuples: tuple[tuple[int, ...], ...]
+    structures: tuple[Any, ...]
     sequences: frozenset[str]
 
 
@@ -103,7 +103,7 @@ class _Search:
         pools = []
         for position, name in enumerate(names):
             numbers = [*SENTINELS[position:], *SENTINELS[:position], *unknowns.sizes[:4], 64, 16]
-            lists: list[Any] = list(unknowns.tuples[:8])
+            lists: list[Any] = list(unknowns.structures[:8])
             guess = [unknowns.guesses[name]] if name in unknowns.guesses else []
             pools.append([*guess, *(lists + numbers if name in unknowns.sequences else numbers + lists)])
         yielded = 0
@@ -124,12 +124,15 @@ class _Search:
                 if yielded == 4:
                     return
 
-    def descend(self, values: dict[str, Any], pinned: frozenset[str]) -> list[dict[str, Any]]:
+    def descend(self, values: dict[str, Any], pinned: frozenset[str], depth: int = 0) -> list[dict[str, Any]]:
         """The solutions that lie behind `values`, at most two."""
         run = self.run(values)
         if run.passed:
             return [values] if self.determined(values, pinned) else []
-        for moves in (self.solved(values, pinned, run), self.suggested(values, pinned)):
+        if depth > 2 * len(values) + 2:
+            return []
+        solved = self.solved(values, pinned, run)
+        for moves in (solved, self.suggested(values, pinned)):
             further = []
             for name, value in moves:
                 if self.exhausted():
@@ -141,13 +144,15 @@ class _Search:
             further.sort(key=lambda each: each[0], reverse=True)
             found: list[dict[str, Any]] = []
             for _, name, after in further:
-                for solution in self.descend(after, pinned | {name}):
-                    if solution not in found:
-                        found.append(solution)
+                found += [each for each in self.descend(after, pinned | {name}, depth + 1) if each not in found]
                 if len(found) > 1 or (found and self.exhausted()):
                     break
             if found:
                 return found
+        if pinned:  # what was solved for may have leant on a value that is wrong: begin again from here
+            for name, value in solved:
+                if found := self.descend({**values, name: value}, frozenset({name}), depth + 2):
+                    return found
         return []
 
     def solved(self, values: dict[str, Any], pinned: frozenset[str], run: Run) -> list[tuple[str, Any]]:
@@ -177,9 +182,10 @@ class _Search:
         moves: list[tuple[str, Any]] = []
         for name in values:
             if name not in pinned:
-                lists = self.unknowns.tuples
-                numbers = self.unknowns.sizes
-                moves += [(name, each) for each in (lists if isinstance(values[name], tuple) else numbers)]
+                kinds: list[tuple[Any, ...]] = [self.unknowns.sizes, self.unknowns.structures]
+                if not isinstance(values[name], int):
+                    kinds.reverse()
+                moves += [(name, each) for kind in kinds for each in kind]
         return moves
 
     def free(self, values: dict[str, Any], pinned: frozenset[str]) -> list[str]:
@@ -231,25 +237,28 @@ def _diagonal(pools: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 def _hashable(value: Any) -> Any:
-    return value if not isinstance(value, list) else tuple(value)
+    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 # ---------------------------------------------------------------------------------------------
 # What a call suggests
 
 
-def suggestions(arguments: list[Any], tensors_of: Any) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    """Sizes and tuples of sizes in the arguments of a call, the likeliest first."""
+def suggestions(arguments: list[Any], tensors_of: Any) -> tuple[tuple[int, ...], tuple[Any, ...]]:
+    """Sizes, and tuples and dicts of sizes, in the arguments of a call, the likeliest first."""
     sizes: dict[int, None] = {}
     tuples: dict[tuple[int, ...], None] = {}
+    dicts: list[dict[Any, int]] = []
     groups = [list(tensors_of(each)) for each in arguments]
-    for group in groups:
-        if len(group) > 1:
-            for dim in (1, -1):
-                tuples[tuple(t.shape[dim] for t in group if t.dim() > 1 or dim == -1)] = None
+    for argument, group in zip(arguments, groups, strict=True):
+        for dim in (1, -1):
+            if all(-t.dim() <= dim < t.dim() for t in group):
+                if len(group) > 1:
+                    tuples[tuple(t.shape[dim] for t in group)] = None
+                if isinstance(argument, Mapping) and all(isinstance(t, torch.Tensor) for t in argument.values()):
+                    dicts.append({key: t.shape[dim] for key, t in argument.items()})
     every = [t for group in groups for t in group]
-    floating = [t for t in every if t.dtype.is_floating_point or t.dtype.is_complex]
-    for tensor in [*floating, *(t for t in every if t not in _ids(floating))]:
+    for tensor in sorted(every, key=lambda t: not (t.dtype.is_floating_point or t.dtype.is_complex)):
         shape = tuple(tensor.shape)
         for part in (shape[2:], shape[1:], shape[-1:], shape[-2:], shape[-3:], shape):
             if part:
@@ -263,14 +272,4 @@ def suggestions(arguments: list[Any], tensors_of: Any) -> tuple[tuple[int, ...],
         if isinstance(each, int) and not isinstance(each, bool):
             sizes[each] = None
     numbers = [size for size in sizes if size > 1] + [1]
-    return tuple(numbers), tuple(tuples)
-
-
-def _ids(tensors: list[torch.Tensor]) -> Any:
-    class Ids:
-        held = {id(t) for t in tensors}
-
-        def __contains__(self, tensor: object) -> bool:
-            return id(tensor) in self.held
-
-    return Ids()
+    return tuple(numbers), (*dicts, *tuples)
