@@ -125,10 +125,21 @@ def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any], onl
             value = Reason("neither its name nor a rule says where the value comes from")
         if type(value) is Reason:
             if name in recipe.guessed:
+                if _is_absent(name, rule, recipe, call):
+                    continue
                 raise NotFound(name)
             raise _error(recipe, name, rule, value, call) from value.cause
         values[name] = value
     return values
+
+
+def _is_absent(name: str, rule: Rule, recipe: Recipe, call: Mapping[str, Any]) -> bool:
+    """Whether a guess looks at an optional input that this call does not have: the constructor's default holds."""
+    p = recipe.signature.parameters.get(name)
+    if p is None or not _is_default(p) or not isinstance(rule, Axis) or rule.of is None:
+        return False
+    argument = _argument(rule.of, recipe, call)
+    return argument is None or argument is NOT_GIVEN
 
 
 def search(recipe: Recipe, given: Mapping[str, Any], probe: Probe) -> dict[str, Any]:
@@ -141,15 +152,19 @@ def search(recipe: Recipe, given: Mapping[str, Any], probe: Probe) -> dict[str, 
     call = _loosely_bound(recipe, probe)
     fixed: dict[str, Any] = {}
     guesses: dict[str, Any] = {}
+    absent: set[str] = set()
     for name in recipe.rules:
         if name in given:
             continue
         try:
-            value = infer(recipe, given, call, only=name)[name]
+            value = infer(recipe, given, call, only=name).get(name, NOT_GIVEN)
         except (NotFound, InferenceError):
             continue
+        if value is NOT_GIVEN:
+            absent.add(name)
+            continue
         (guesses if name in recipe.guessed else fixed)[name] = value
-    names = tuple(name for name in recipe.rules if name not in given and name not in fixed)
+    names = tuple(name for name in recipe.rules if name not in given and name not in fixed and name not in absent)
     parameters = recipe.signature.parameters
     sizes, structures = suggestions([v for n, v in call.items() if n != "self"], tensors)
     unknowns = Unknowns(

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from lazify.conventions import conventional, guess_parameters
 from lazify.errors import DefinitionError, compose
-from lazify.known import conventional, guess_parameters, is_torchs, known
+from lazify.known import is_torchs, known
 from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import (
     SELF,

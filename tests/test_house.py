@@ -21,6 +21,7 @@ FLOORS = [
     "signatures",
     "rules",
     "known",
+    "conventions",
     "recipe",
     "torch_private",
     "probing",

@@ -1,0 +1,152 @@
+"""What parameter names mean in classes that nobody described. Data first; first guesses, never truth."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lazify.rules import Axis, Rule
+
+__all__ = ["conventional", "guess_parameters"]
+
+# ---------------------------------------------------------------------------------------------
+# The names
+
+#: Sizes that can only be an input's, as the field writes them. Channels are dimension 1 ...
+_INPUT_CHANNELS = re.compile(
+    r"(n_|num_|nin_)?in(put)?_?(channels?|chans?|chns|chs?|c|planes|filters|maps|nc)(_[a-z]+)?"
+    r"|num_input_features|c_?in|ch_?in|channels_in|planes_in|width_in|in_width|inp|inc|image_channels|img_channels"
+)
+#: ... features the last.
+_INPUT_FEATURES = re.compile(
+    r"(n_|num_|hidden_)?in(put)?_?(features?|feats?|size|dims?|units|embed_dim|d)"
+    r"|(n|num)_inputs?|n_?in|nfeat|(d|dim|size|features|feat)_in|idim|obs_dim|state_dim|query_dim|n_mels|n_mel_channels"
+)
+#: Whole shapes of an input.
+_INPUT_SHAPES = re.compile(r"(in|input|image|img|obs|observation)_shape|(image|img)_size|input_resolution")
+#: A width that is also the input's, where no clearer name stands beside it and it is required: channels ...
+_OWN_CHANNELS = "num_features num_channels n_channels nchannels channels channel chan nc n_chan C c1 planes ch".split()
+#: ... and features.
+_OWN_FEATURES = """
+    embed_dim embed_size emb_size emb_dim dim dims n_dim n_dims d_model dmodel model_dim feat_dim feature_dim
+    feature_size features n_features n_feats normalized_shape num_hiddens n_embd width node_dim
+""".split()
+#: Only as the first size of all: elsewhere it is the user's to choose.
+_OWN_FIRST = "hidden_size hidden_dim hidden_channels hidden hidden_features feat filters embedding_dim".split()
+#: What may stand before the first size without being one.
+_NO_SIZE = re.compile(
+    r"(n|num|number)_.*|.*heads?|depth|layers|spatial_dims|dimension|ndim|mode|kind|dropout|act.*|norm.*"
+)
+
+#: A further input's size: parameter name (or `<argument>_<suffix>` below) -> arguments of forward it may mean.
+_SIDE_INPUTS: Mapping[str, tuple[str, ...]] = {
+    "edge_dim": ("edge_attr", "edge_feat", "edge_feats", "edge_features"),
+    "context_input_size": ("context",),
+    "cross_attention_dim": ("encoder_hidden_states", "context"),
+    "q_dim": ("query", "q"),
+    "k_dim": ("key", "k"),
+    "v_dim": ("value", "v"),
+    "m_dim": ("memory",),
+}
+#: Suffixes of `<argument>_<suffix>`: the size of that argument of `forward` (`context_dim`, `cond_channels`).
+_SUFFIXES = {"dim": -1, "size": -1, "features": -1, "feats": -1, "width": -1, "channels": 1, "chans": 1, "ch": 1}
+#: The arguments for which that holds in any class. Others (`act_dim` beside `act`) may be there to be chosen.
+_SIDE_ARGUMENTS = "query q key k value v context ctx cond condition memory src tgt".split()
+
+
+# ---------------------------------------------------------------------------------------------
+# What they say
+
+
+def conventional(name: str, forward: Iterable[str]) -> Rule | None:
+    """The rule that the name of a parameter suggests, for a `forward` with these arguments.
+
+    >>> conventional("context_dim", ["x", "context"])
+    axis(-1, of='context')
+    >>> conventional("in_chans", ["x"]), conventional("dropout", ["x"])
+    (axis(1), None)
+    """
+    arguments = list(forward)
+    if (rule := _of_argument(name, arguments)) is not None:
+        return rule
+    if _INPUT_CHANNELS.fullmatch(name) or name in _OWN_CHANNELS:
+        return Axis(1)
+    if _INPUT_FEATURES.fullmatch(name) or name in _OWN_FEATURES or name in _OWN_FIRST:
+        return Axis(-1)
+    return None
+
+
+def _of_argument(name: str, forward: list[str]) -> Rule | None:
+    for argument in _SIDE_INPUTS.get(name, ()):
+        if argument in forward:
+            return Axis(-1, of=argument)
+    stem, _, suffix = name.rpartition("_")
+    return Axis(_SUFFIXES[suffix], of=stem) if suffix in _SUFFIXES and stem in forward else None
+
+
+def guess_parameters(signature: inspect.Signature, forward: Iterable[str]) -> list[str]:
+    """Which parameters of a constructor the input determines, by their names, places, annotations, defaults.
+
+    Rather none than one too many: a signature that lost an argument which the user must choose is worse
+    than an error that asks for names.
+
+    >>> def init(dim, num_heads=8, context_dim=None): ...
+    >>> guess_parameters(inspect.signature(init), ["x", "context"])
+    ['dim', 'context_dim']
+    """
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = [p for p in signature.parameters.values() if p.kind not in variadic and _may_be_size(p)]
+    arguments = list(forward)
+    found = {p.name for p in parameters if _is_side_input(p.name, arguments)}
+    plain = [p for p in parameters if p.name not in found]
+    main = _inputs(plain)
+    if not any(p.default is p.empty for p in main) and (own := _own_size(plain)) is not None:
+        main = [own]  # a required width says more than an optional input size
+    found |= {p.name for p in main}
+    found |= {p.name for p in plain if _INPUT_SHAPES.fullmatch(p.name)}
+    return [name for name in signature.parameters if name in found]
+
+
+def _is_side_input(name: str, forward: list[str]) -> bool:
+    known = name in _SIDE_INPUTS or name.rpartition("_")[0] in _SIDE_ARGUMENTS
+    return known and _of_argument(name, forward) is not None
+
+
+def _inputs(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """The input sizes by name: all that are required, else the first."""
+    named = [p for p in parameters if _INPUT_CHANNELS.fullmatch(p.name) or _INPUT_FEATURES.fullmatch(p.name)]
+    named = [p for p in named if not _is_sequence(p) or not _INPUT_FEATURES.fullmatch(p.name)]
+    required = [p for p in named if p.default is p.empty]
+    return required or named[:1]
+
+
+def _own_size(parameters: list[inspect.Parameter]) -> inspect.Parameter | None:
+    """The first required width."""
+    required = [p for p in parameters if p.default is p.empty and not _is_sequence(p)]
+    for p in required:
+        if p.name in _OWN_CHANNELS or p.name in _OWN_FEATURES:
+            return p
+    first = next((p for p in required if not _NO_SIZE.fullmatch(p.name)), None)
+    return first if first is not None and first.name in _OWN_FIRST else None
+
+
+def _annotation(p: inspect.Parameter) -> str:
+    if p.annotation is p.empty:
+        return ""
+    return p.annotation if isinstance(p.annotation, str) else f"{getattr(p.annotation, '__name__', '')} {p.annotation}"
+
+
+def _may_be_size(p: inspect.Parameter) -> bool:
+    """Whether annotation and default leave room for a size: most have no annotation, some are text."""
+    default: Any = p.default
+    if isinstance(default, (bool, float, str)) or (isinstance(default, int) and default <= 0):
+        return False
+    text = _annotation(p)
+    return not text or any(word in text for word in ("int", "Int", "Any", "Size", "Shape", "_shape_t"))
+
+
+def _is_sequence(p: inspect.Parameter) -> bool:
+    text = _annotation(p).lower()
+    return any(word in text for word in ("tuple", "list", "sequence")) and "union" not in text and "|" not in text
