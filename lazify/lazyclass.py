@@ -27,7 +27,7 @@ from lazify.materialization import (
 )
 from lazify.recipe import Recipe, compile_recipe
 from lazify.rules import Axis
-from lazify.signatures import NOT_GIVEN, ORIGINAL, call_signature, unlazified
+from lazify.signatures import NOT_GIVEN, ORIGINAL, annotations_of, call_signature, unlazified
 from lazify.torch_private import DYNAMO_HOOK
 
 __all__ = ["RECIPE", "LazyInstance", "lazy_class", "pending_of", "rewrite"]
@@ -367,6 +367,7 @@ def _make(recipe: Recipe) -> type[nn.Module]:
 def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:
     """`function` in the place of `original`: its name and doc, the lazified signature."""
     functools.update_wrapper(function, original)
+    function.__annotations__ = annotations_of(recipe.shown)
     setattr(function, ORIGINAL, original)
     return wrapt.with_signature(signature=recipe.shown)(function)
 

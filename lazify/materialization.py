@@ -12,6 +12,7 @@ passed, a gate keeps other threads out.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -223,14 +224,14 @@ def _random_state(device: torch.device | None) -> _Random:
 class _FirstCall:
     """One first call under way: how to begin again, and how to leave the instance as it was."""
 
-    __slots__ = ("compiled", "containers", "handles", "inner", "lazy", "module", "owner", "pending", "random", "state")
+    __slots__ = ("arguments", "compiled", "handles", "inner", "lazy", "module", "owner", "pending", "random", "state")
 
     def __init__(self, module: nn.Module, pending: Pending) -> None:
         self.module = module
         self.pending = pending
         self.lazy = type(module)
         self.state = module.__dict__.copy()
-        self.containers = _containers(pending.given.values())
+        self.arguments = _restorers(pending.given.values(), tensors_too=bool(pending.journal))
         self.owner = get_ident()
         self.random: _Random = ()
         self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] = []
@@ -245,7 +246,9 @@ class _FirstCall:
             return (self.compiled or self.module._call_impl)(*args, **kwargs)
         with self.pending.lock:
             pass
-        return self.module(*args, **kwargs)
+        if isinstance(self.module, self.lazy):  # it failed: this call is now the first
+            return self.module(*args, **kwargs)
+        return self.module._wrapped_call_impl(*args, **kwargs)
 
     def passed(self) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
@@ -262,9 +265,8 @@ class _FirstCall:
             inner.undo()
         for handle, (hooks, number, extra) in reversed(self.handles):
             handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
-        for container, content in self.containers:
-            container.clear()
-            (container.extend if isinstance(container, list) else container.update)(content)
+        for restore_argument in self.arguments:
+            restore_argument()
         for restore, state in self.random:
             restore(state)
         for name in _slots(type(self.module)):
@@ -282,15 +284,48 @@ class _FirstCall:
             del state[name]
 
 
-def _containers(values: Iterable[Any]) -> list[tuple[Any, Any]]:
-    """The lists, dicts and sets among constructor arguments, with copies of what they hold."""
-    found: list[tuple[Any, Any]] = []
+_Restore: TypeAlias = "Callable[[], object]"
+
+
+def _restorers(values: Iterable[Any], tensors_too: bool) -> list[_Restore]:
+    """What brings constructor arguments back to what they are now, should constructor or call change them.
+
+    Containers and modules, however nested; the values of tensors only if asked, since they take memory.
+    """
+    found: list[_Restore] = []
     for value in values:
-        kind = type(value)
-        if kind is list or kind is dict or kind is set:
-            found.append((value, value.copy()))
-            found += _containers(value.values() if isinstance(value, dict) else value)
+        if isinstance(value, (list, dict, set)):
+            found.append(functools.partial(_refill, value, list(value.items() if isinstance(value, dict) else value)))
+        if isinstance(value, (list, tuple, set)):
+            found += _restorers(value, tensors_too)
+        elif isinstance(value, dict):
+            found += _restorers(value.values(), tensors_too)
+        elif isinstance(value, nn.Module):
+            found += _module_restorers(value, tensors_too)
     return found
+
+
+def _refill(container: Any, content: list[Any]) -> None:
+    if isinstance(container, list):
+        container[:] = content
+    else:
+        container.clear()
+        container.update(content)
+
+
+def _module_restorers(given: nn.Module, tensors_too: bool) -> Iterator[_Restore]:
+    for module in given.modules():
+        if PENDING in vars(module):
+            continue  # a lazy module inside: its own first call undoes itself
+        state = vars(module)
+        for each in state.values():
+            if isinstance(each, (dict, set)):
+                yield functools.partial(_refill, each, list(each.items() if isinstance(each, dict) else each))
+        yield functools.partial(_refill, state, list(state.items()))
+        if tensors_too:
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is not None:
+                    yield functools.partial(setattr, tensor, "data", tensor.detach().clone())
 
 
 # ---------------------------------------------------------------------------------------------
@@ -326,11 +361,12 @@ def _replay(call: _FirstCall) -> None:
     """Do again, in order, what was done to the lazy instance."""
     module, pending = call.module, call.pending
     for entry in pending.journal:
-        if entry.hook is not None and not _still_registered(pending, entry.hook):
-            continue
         result = getattr(module, entry.method)(*entry.args, **entry.kwargs)
-        handle = pending.handles.get(entry.hook) if entry.hook is not None else None
-        if handle is not None:
+        if entry.hook is None:
+            continue
+        if not _still_registered(pending, entry.hook):
+            result.remove()
+        elif (handle := pending.handles.get(entry.hook)) is not None:
             call.handles.append((handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref)))
             handle.hooks_dict_ref, handle.id = result.hooks_dict_ref, result.id
             handle.extra_dict_ref = result.extra_dict_ref
@@ -513,11 +549,56 @@ def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torc
             vars(module)["forward"] = own_forward
         final = find(pending, args, kwargs) if values is None else _if_found(find, pending, args, kwargs)
         if final is not None and not _same(values, final):
+            changes = {} if values is None else _changes(built, vars(module))
             call.rewind()
             _build(call, final, device if device is not None else _other_device(pending, args, kwargs))
+            _carry_over(built, changes, vars(module))
         return module.forward(*args, **kwargs)
 
+    built = _contents(vars(module))
     vars(module)["forward"] = watch
+
+
+#: Of a module's `__dict__`: its values, and for dicts in it what they hold, in order.
+_Contents: TypeAlias = "dict[str, Any]"
+_GONE = object()
+
+
+def _contents(state: dict[str, Any]) -> _Contents:
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in state.items() if name != GATE}
+
+
+def _changes(before: _Contents, state: dict[str, Any]) -> _Contents:
+    """What hooks did to a module since it was built: for each attribute, or key of a dict in it, the new value."""
+    after = _contents(state)
+    changes: _Contents = {}
+    for name in {**before, **after}:
+        old, new = before.get(name, _GONE), after.get(name, _GONE)
+        if isinstance(old, dict) and isinstance(new, dict):
+            inside = {k: new.get(k, _GONE) for k in {**old, **new} if new.get(k, _GONE) is not old.get(k, _GONE)}
+            if inside:
+                changes[name] = inside
+        elif new is not old:
+            changes[name] = new
+    return changes
+
+
+def _carry_over(before: _Contents, changes: _Contents, state: dict[str, Any]) -> None:
+    """Do the same to the module built anew; its hooks have other numbers, in the same order."""
+    for name, change in changes.items():
+        if isinstance(before.get(name), dict) and isinstance(change, dict):
+            renumbered = dict(zip(before[name], state[name], strict=False)) if "_hooks" in name else {}
+            for key, value in change.items():
+                _put(state[name], renumbered.get(key, key), value)
+        else:
+            _put(state, name, change)
+
+
+def _put(container: dict[Any, Any], key: Any, value: Any) -> None:
+    if value is _GONE:
+        container.pop(key, None)
+    else:
+        container[key] = value
 
 
 def _same(values: Any, others: Any) -> bool:

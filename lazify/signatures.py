@@ -20,6 +20,7 @@ from typing_extensions import get_overloads
 __all__ = [
     "NOT_GIVEN",
     "ORIGINAL",
+    "annotations_of",
     "arrange",
     "binder",
     "call_signature",
@@ -209,6 +210,8 @@ def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | 
             continue
         if p.kind is Parameter.VAR_KEYWORD and not passed.kwargs:
             continue
+        if p.kind is Parameter.KEYWORD_ONLY and not passed.kwargs:
+            continue
         if p.kind in POSITIONAL and not passed.args:
             p = p.replace(kind=Parameter.KEYWORD_ONLY)
         elif p.kind is Parameter.POSITIONAL_OR_KEYWORD and not passed.kwargs:
@@ -236,6 +239,18 @@ def reduce(signature: Signature, drop: Iterable[str], add: Iterable[Parameter] =
     dropped = set(drop)
     kept = [p for p in signature.parameters.values() if p.name not in dropped]
     return signature.replace(parameters=sorted([*kept, *add], key=lambda p: p.kind))
+
+
+def annotations_of(signature: Signature) -> dict[str, Any]:
+    """What `__annotations__` of a function with this signature holds.
+
+    >>> def init(self, width: int) -> None: ...
+    >>> annotations_of(inspect.signature(init))["width"]
+    <class 'int'>
+    """
+    found = {p.name: p.annotation for p in signature.parameters.values() if p.annotation is not p.empty}
+    returned = signature.return_annotation
+    return found if returned is Signature.empty else {**found, "return": returned}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -302,21 +317,27 @@ def arrange(signature: Signature, arguments: Mapping[str, Any]) -> tuple[tuple[A
     """
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
-    rest = set(arguments)
-    star = next((p.name for p in signature.parameters.values() if p.kind is Parameter.VAR_POSITIONAL), None)
-    spread = bool(star is not None and arguments.get(star))
-    for p in signature.parameters.values():
-        rest.discard(p.name)
+    parameters = signature.parameters
+    by_position = _by_position(signature, arguments)
+    for name, p in parameters.items():
         if p.kind is Parameter.VAR_KEYWORD:
-            kwargs.update(arguments.get(p.name, {}))
+            kwargs.update(arguments.get(name, {}))
         elif p.kind is Parameter.VAR_POSITIONAL:
-            args.extend(arguments.get(p.name, ()))
-        elif p.name not in arguments:
-            if spread and p.kind in POSITIONAL and p.default is not Parameter.empty:
-                args.append(p.default)
-        elif p.kind is Parameter.POSITIONAL_ONLY or (spread and p.kind in POSITIONAL):
-            args.append(arguments[p.name])
-        else:
-            kwargs[p.name] = arguments[p.name]
-    kwargs.update((name, arguments[name]) for name in arguments if name in rest)  # taken by **kwargs
+            args.extend(arguments.get(name, ()))
+        elif name in by_position:
+            args.append(arguments.get(name, p.default))
+        elif name in arguments:
+            kwargs[name] = arguments[name]
+    kwargs.update((name, value) for name, value in arguments.items() if name not in parameters)  # for **kwargs
     return tuple(args), kwargs
+
+
+def _by_position(signature: Signature, arguments: Mapping[str, Any]) -> set[str]:
+    """The parameters to pass by position: all before `*args`, or the positional-only up to the last given."""
+    positional = [p for p in signature.parameters.values() if p.kind in POSITIONAL]
+    star = [p.name for p in signature.parameters.values() if p.kind is Parameter.VAR_POSITIONAL]
+    if star and arguments.get(star[0]):
+        return {p.name for p in positional}
+    only = [p.name for p in positional if p.kind is Parameter.POSITIONAL_ONLY]
+    last = max((place for place, name in enumerate(only) if name in arguments), default=-1)
+    return set(only[: last + 1])
