@@ -56,6 +56,11 @@ _SUFFIXES = {"dim": -1, "size": -1, "features": -1, "feats": -1, "width": -1, "c
 _SIDE_ARGUMENTS = "query q key k value v context ctx cond condition memory src tgt".split()
 
 
+#: Annotations that leave room for a size, and those that leave none; others may be anybody's alias.
+_SIZES = re.compile(r"\bint\b|Int|Any|Size|Shape|_shape_t")
+_NO_SIZES = re.compile(r"\b(bool|float|complex|str|bytes|Tensor|Module|Callable|type|Type|dtype|device|ndarray)\b")
+
+
 # ---------------------------------------------------------------------------------------------
 # What they say
 
@@ -144,7 +149,7 @@ def _may_be_size(p: inspect.Parameter) -> bool:
     if isinstance(default, (bool, float, str)) or (isinstance(default, int) and default <= 0):
         return False
     text = _annotation(p)
-    return not text or any(word in text for word in ("int", "Int", "Any", "Size", "Shape", "_shape_t"))
+    return bool(_SIZES.search(text)) or not _NO_SIZES.search(text)
 
 
 def _is_sequence(p: inspect.Parameter) -> bool:

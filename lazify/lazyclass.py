@@ -421,7 +421,9 @@ def _quiet_metaclass(metaclass: Any) -> Any:
 
 def _documented(recipe: Recipe) -> str:
     inferred = "; ".join(f"`{name}` from {rule}" for name, rule in recipe.rules.items())
-    own = inspect.getdoc(recipe.wrapped) if recipe.wrapped.__doc__ else ""
+    own = inspect.getdoc(recipe.wrapped) or ""
+    if own == inspect.getdoc(nn.Module):
+        own = ""  # inherited, and says nothing of this class
     return (
         f"Lazily constructed {recipe.wrapped.__name__}. Inferred at the first call: {inferred}.\n\n{own}".rstrip()
         + "\n"

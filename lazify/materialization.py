@@ -12,6 +12,7 @@ passed, a gate keeps other threads out.
 
 from __future__ import annotations
 
+import abc
 import functools
 import logging
 import threading
@@ -107,15 +108,15 @@ local = _Local()
 
 def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> None:
     """Make `module` an instance of the wrapped class, as `wrapped(...)` would: `__new__`, metaclass and all."""
+    if recipe.new is not None or recipe.metaclass_call is not None:
+        _construct_specially(module, recipe, *recipe.arrange(arguments))
+        return
     args, kwargs = ((), arguments) if recipe.by_keyword else recipe.arrange(arguments)
-    if recipe.new is None and recipe.metaclass_call is None:
-        set_class(module, "__class__", recipe.wrapped)
-        if recipe.decorated:
-            original_init(module, recipe, args, kwargs)
-        else:
-            recipe.init(module, *args, **kwargs)
+    set_class(module, "__class__", recipe.wrapped)
+    if recipe.decorated:
+        original_init(module, recipe, args, kwargs)
     else:
-        _construct_specially(module, recipe, args, kwargs)
+        recipe.init(module, *args, **kwargs)
 
 
 def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
@@ -130,21 +131,55 @@ def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> 
 
 def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
     """Where the class has its own `__new__`, or its metaclass its own `__call__`, these decide what is made."""
-    wrapped = recipe.wrapped
-    local.constructing.append(wrapped)
+    local.constructing.append(recipe.wrapped)
     try:
-        if recipe.metaclass_call is not None:
-            _adopt(module, recipe.metaclass_call(wrapped, *args, **kwargs))
+        if recipe.metaclass_call is None:
+            _new_and_init(module, recipe, args, kwargs)
             return
-        assert recipe.new is not None
-        made = recipe.new(wrapped, *args, **kwargs)
-        _adopt(module, made)
-        if type(made) is wrapped:
-            recipe.init(module, *args, **kwargs)
-        elif isinstance(made, wrapped):
-            type(made).__init__(module, *args, **kwargs)
+        made = recipe.metaclass_call(_stand_in_class(module, recipe), *args, **kwargs)
+        if made is not module:  # one that it keeps, say
+            _adopt(module, made)
     finally:
         local.constructing.pop()
+
+
+def _new_and_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
+    """What `type.__call__` does, with `module` for the object that `__new__` makes."""
+    wrapped: Any = recipe.wrapped
+    made = module
+    if recipe.new is None:
+        set_class(module, "__class__", wrapped)
+    else:
+        made = recipe.new(wrapped, *args, **kwargs)
+        _adopt(module, made)
+    if type(made) is wrapped or recipe.new is None:
+        recipe.init(module, *args, **kwargs)
+    elif isinstance(made, wrapped):
+        type(made).__init__(module, *args, **kwargs)
+
+
+def _stand_in_class(module: nn.Module, recipe: Recipe) -> Any:
+    """What the metaclass's `__call__` is given: a class whose new instance is `module`."""
+
+    def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        set_class(module, "__class__", cls)  # else `type.__call__` would not call `__init__`
+        return module
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        _new_and_init(module, recipe, args, kwargs)
+
+    wrapped = recipe.wrapped
+    namespace = {"__new__": new, "__init__": init, "__module__": wrapped.__module__}
+    metaclass: Any = type(wrapped)
+    maker = abc.ABCMeta if issubclass(metaclass, abc.ABCMeta) else type
+    return maker.__new__(metaclass, wrapped.__name__, (_Unnoticed, wrapped), namespace)
+
+
+class _Unnoticed:
+    """Keeps `__init_subclass__` of the wrapped class (registries, required keywords) out of this."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        pass
 
 
 def _adopt(module: nn.Module, made: nn.Module) -> None:

@@ -256,6 +256,8 @@ def _added(rules: Mapping[str, Rule], signature: Signature, forward: Signature) 
         for p in rule.signature.parameters.values() if isinstance(rule, Computed) else ():
             if p.kind in VARIADIC or p.name in forward.parameters or p.name in signature.parameters:
                 continue
+            if p.name == "self":
+                raise DefinitionError("a rule cannot ask for 'self': there is no module before its values are known")
             if p.name not in rules and (p.name not in added or added[p.name].default is p.empty):
                 added[p.name] = p.replace(kind=Parameter.KEYWORD_ONLY)
     return added
