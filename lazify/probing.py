@@ -151,7 +151,7 @@ def _throw_away(value: Any, fake: bool) -> Any:
     if isinstance(value, torch.Tensor):
         return _fake(value) if fake else value.detach().clone()
     if isinstance(value, nn.Module):
-        return copy.deepcopy(value)
+        return copy.deepcopy(value, {id(t): _fake_held(t) for t in _held(value)} if fake else None)
     if type(value) in (list, tuple, set):
         return type(value)(_throw_away(each, fake) for each in value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -167,6 +167,20 @@ def _throw_away(value: Any, fake: bool) -> Any:
                 object.__setattr__(twin, f.name, _throw_away(getattr(value, f.name), fake))
         return twin
     return value
+
+
+def _held(given: nn.Module) -> Iterator[torch.Tensor]:
+    """The tensors of a module and of those inside it."""
+    for module in given.modules():
+        for container in (vars(module), *(each for each in vars(module).values() if isinstance(each, dict))):
+            yield from (each for each in container.values() if isinstance(each, torch.Tensor))
+
+
+def _fake_held(tensor: torch.Tensor) -> torch.Tensor:
+    if torch.nn.parameter.is_lazy(tensor):
+        return tensor
+    fake = _fake(tensor)
+    return nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
 
 
 def _fake(tensor: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,8 @@ __all__ = ["Solution", "Unknowns", "solve"]
 
 #: Limits of one search.
 MAX_RUNS, MAX_SECONDS = 240, 4.0
+#: How many sizes of the call are tried for two unknowns at once.
+MOST_TOGETHER = 6
 #: First values for what nothing is known of: highly divisible, distinct, no power of two times another.
 SENTINELS = (48, 72, 120, 168, 80, 112)
 
@@ -73,6 +75,7 @@ class _Search:
         self.probe, self.unknowns = probe, unknowns
         self.seen: dict[tuple[Any, ...], Run] = {}
         self.tried: list[tuple[dict[str, Any], Run]] = []
+        self.rivals: list[dict[str, Any]] = []  # both pass, and nothing in the call speaks for either
         self.until = time.monotonic() + MAX_SECONDS
 
     # one run
@@ -149,6 +152,8 @@ class _Search:
                     break
             if found:
                 return found
+        if found := self.together(values, pinned):
+            return found
         if pinned:  # what was solved for may have leant on a value that is wrong: begin again from here
             for name, value in solved:
                 if found := self.descend({**values, name: value}, frozenset({name}), depth + 2):
@@ -188,6 +193,18 @@ class _Search:
                 moves += [(name, each) for kind in kinds for each in kind]
         return moves
 
+    def together(self, values: dict[str, Any], pinned: frozenset[str]) -> list[dict[str, Any]]:
+        """Two unknowns at once, as one check of both asks for: only what passes altogether counts."""
+        found: list[dict[str, Any]] = []
+        for pair in itertools.combinations(self.free(values, pinned), 2):
+            for chosen in itertools.product(self.unknowns.sizes[:MOST_TOGETHER], repeat=2):
+                after = {**values, **dict(zip(pair, chosen, strict=True))}
+                if self.exhausted() or len(found) > 1:
+                    return found
+                if self.run(after).passed:
+                    found.append(after)
+        return found
+
     def free(self, values: dict[str, Any], pinned: frozenset[str]) -> list[str]:
         return [name for name in values if name not in pinned and isinstance(values[name], int)]
 
@@ -196,12 +213,13 @@ class _Search:
     def determined(self, values: dict[str, Any], pinned: frozenset[str]) -> bool:
         """Whether the call refuses other values of what was never solved for."""
         for name in self.free(values, pinned):
-            if name in self.unknowns.guesses and values[name] == self.unknowns.guesses[name]:
-                continue  # the convention decides
-            if values[name] in self.unknowns.sizes:
-                continue
-            if any(self.run({**values, name: values[name] + step}).passed for step in _steps(values[name])):
-                return False
+            if values[name] == self.unknowns.guesses.get(name) or values[name] in self.unknowns.sizes:
+                continue  # a convention, or the call itself, speaks for it
+            for step in _steps(values[name]):
+                other = {**values, name: values[name] + step}
+                if self.run(other).passed:
+                    self.rivals = self.rivals or [values, other]
+                    return False
         return True
 
     def decided(self, found: list[dict[str, Any]]) -> Solution:
@@ -214,7 +232,7 @@ class _Search:
         default = {**self.unknowns.defaults}
         if default.keys() == set(self.unknowns.names) and not found and self.run(default).passed:
             return Solution(default, tried=self.tried)
-        return Solution(None, unbroadcast, self.tried)
+        return Solution(None, unbroadcast or self.rivals, self.tried)
 
 
 def _steps(value: int) -> tuple[int, ...]:
