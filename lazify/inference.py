@@ -203,8 +203,10 @@ def structure(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return (tuple(value.shape), value.dtype)
     if isinstance(value, torch.nn.Module):
-        # the tree of types and what a module says of itself; not its parameters, which a lazy one has not
-        return (type(value), repr(value))
+        try:
+            return (type(value), repr(value))  # the tree of types and what each says of itself
+        except Exception:  # another thread is making it, say: never seen before
+            return object()
     if isinstance(value, (list, tuple)):
         return (type(value), *(structure(each) for each in value))
     if isinstance(value, Mapping):

@@ -24,6 +24,7 @@ from lazify.materialization import (
     local,
     materialize_for,
     original_init,
+    waiting,
 )
 from lazify.recipe import Recipe, compile_recipe
 from lazify.rules import Axis
@@ -235,12 +236,15 @@ class LazyInstance:
         pending.journal.append(Entry("__delattr__", (name,), {}))
 
     def __dir__(self) -> Iterable[str]:
-        return sorted({*dir(type(self)), *vars(pending_of(self).attached())})
+        pending = waiting(cast("nn.Module", self))
+        return sorted({*dir(type(self)), *(vars(pending.attached()) if pending is not None else ())})
 
     # seeing
 
     def __repr__(self) -> str:
-        pending = pending_of(self)
+        pending = waiting(cast("nn.Module", self))
+        if pending is None:  # another thread is making it real
+            return object.__repr__(self)
         shown = [*pending.recipe.signature.parameters, *pending.recipe.added]
         shown += [name for name in pending.recipe.rules if name not in shown]
         parts = []

@@ -12,7 +12,6 @@ passed, a gate keeps other threads out.
 
 from __future__ import annotations
 
-import abc
 import functools
 import logging
 import threading
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import RLock, get_ident
+from types import MethodType
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -131,68 +131,40 @@ def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> 
 
 def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
     """Where the class has its own `__new__`, or its metaclass its own `__call__`, these decide what is made."""
-    local.constructing.append(recipe.wrapped)
+    wrapped: Any = recipe.wrapped
+    local.constructing.append(wrapped)
     try:
-        if recipe.metaclass_call is None:
-            _new_and_init(module, recipe, args, kwargs)
+        if recipe.metaclass_call is not None:
+            _adopt(module, recipe.metaclass_call(wrapped, *args, **kwargs))
             return
-        made = recipe.metaclass_call(_stand_in_class(module, recipe), *args, **kwargs)
-        if made is not module:  # one that it keeps, say
-            _adopt(module, made)
+        assert recipe.new is not None
+        made = recipe.new(wrapped, *args, **kwargs)
+        _adopt(module, made)
+        if type(made) is wrapped:
+            recipe.init(module, *args, **kwargs)
+        elif isinstance(made, wrapped):
+            type(made).__init__(module, *args, **kwargs)
     finally:
         local.constructing.pop()
 
 
-def _new_and_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
-    """What `type.__call__` does, with `module` for the object that `__new__` makes."""
-    wrapped: Any = recipe.wrapped
-    made = module
-    if recipe.new is None:
-        set_class(module, "__class__", wrapped)
-    else:
-        made = recipe.new(wrapped, *args, **kwargs)
-        _adopt(module, made)
-    if type(made) is wrapped or recipe.new is None:
-        recipe.init(module, *args, **kwargs)
-    elif isinstance(made, wrapped):
-        type(made).__init__(module, *args, **kwargs)
-
-
-def _stand_in_class(module: nn.Module, recipe: Recipe) -> Any:
-    """What the metaclass's `__call__` is given: a class whose new instance is `module`."""
-
-    def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        set_class(module, "__class__", cls)  # else `type.__call__` would not call `__init__`
-        return module
-
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        _new_and_init(module, recipe, args, kwargs)
-
-    wrapped = recipe.wrapped
-    namespace = {"__new__": new, "__init__": init, "__module__": wrapped.__module__}
-    metaclass: Any = type(wrapped)
-    maker = abc.ABCMeta if issubclass(metaclass, abc.ABCMeta) else type
-    return maker.__new__(metaclass, wrapped.__name__, (_Unnoticed, wrapped), namespace)
-
-
-class _Unnoticed:
-    """Keeps `__init_subclass__` of the wrapped class (registries, required keywords) out of this."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        pass
-
-
 def _adopt(module: nn.Module, made: nn.Module) -> None:
-    """Take over the class and the state of an object that only its own class can make."""
+    """Take over class and state of an object that only its own class can make, and what it ties to itself."""
     set_class(module, "__class__", type(made))
-    gate = vars(module).get(GATE)
     state = vars(made)
-    if gate is not None:
+    if (gate := vars(module).get(GATE)) is not None:
         state[GATE] = gate
-    object.__setattr__(module, "__dict__", state)
+    object.__setattr__(module, "__dict__", state)  # shared from here on: what still holds `made` sees the same
     for name in _slots(type(made)):
         if hasattr(made, name):
             object.__setattr__(module, name, getattr(made, name))
+    for inside in module.modules() if "_modules" in state else ():
+        for container in (vars(inside), *(each for each in vars(inside).values() if isinstance(each, dict))):
+            for key, value in container.items():
+                if isinstance(value, MethodType) and value.__self__ is made:
+                    container[key] = MethodType(value.__func__, module)
+                elif value is made:
+                    container[key] = module
 
 
 def _slots(cls: type) -> Iterator[str]:
@@ -360,7 +332,12 @@ def _module_restorers(given: nn.Module, tensors_too: bool) -> Iterator[_Restore]
         if tensors_too:
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None:
-                    yield functools.partial(setattr, tensor, "data", tensor.detach().clone())
+                    yield functools.partial(_restore_tensor, tensor, tensor.data, tensor.detach().clone())
+
+
+def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tensor) -> None:
+    tensor.data = data  # the same storage: others may share it
+    data.copy_(values)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -172,10 +172,11 @@ def _target(passed: _PassedOn, init: Callable[..., Any], cls: type) -> Callable[
         named = getattr(inspect.unwrap(init), "__globals__", {}).get(passed.target)
         return getattr(named, "__init__", None) if isinstance(named, type) else None
     mro = cls.__mro__
-    own = next((i for i, c in enumerate(mro) if unlazified(c.__dict__.get("__init__")) is init), None)
-    if own is None:
+    own = [place for place, c in enumerate(mro) if unlazified(c.__dict__.get("__init__")) is init]
+    if not own:
         return None
-    after = (c.__dict__["__init__"] for c in mro[own + 1 :] if "__init__" in c.__dict__ and c is not object)
+    # the last: `super()` means the class that wrote the function, whoever took it over by assignment
+    after = (c.__dict__["__init__"] for c in mro[own[-1] + 1 :] if "__init__" in c.__dict__ and c is not object)
     return next(after, None)
 
 
