@@ -22,7 +22,6 @@ from lazify.materialization import (
     construct,
     first_call,
     local,
-    materialize_for,
     original_init,
     waiting,
 )
@@ -195,7 +194,7 @@ class LazyInstance:
 
     def _infer_parameters(self, module: Any, args: Any, kwargs: Any = None) -> None:
         """Called by Dynamo before it traces a lazy module."""
-        materialize_for(module, tuple(args), dict(kwargs or {}))
+        first_call(module, tuple(args), dict(kwargs or {}), None)
 
     # attributes
 

@@ -30,9 +30,9 @@ from lazify.errors import InferenceError
 from lazify.inference import NotFound, infer, search, structure, tensors
 from lazify.probing import Probe
 from lazify.recipe import Recipe
-from lazify.torch_private import GATE, any_autocast, has_global_pre_hooks, is_made_here
+from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, any_autocast, is_made_here
 
-__all__ = ["PENDING", "Entry", "Pending", "construct", "first_call", "local", "materialize_for", "original_init"]
+__all__ = ["PENDING", "Entry", "Pending", "construct", "first_call", "local", "original_init", "waiting"]
 
 logger = logging.getLogger("lazify")
 
@@ -111,12 +111,9 @@ def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> N
     if recipe.new is not None or recipe.metaclass_call is not None:
         _construct_specially(module, recipe, *recipe.arrange(arguments))
         return
-    args, kwargs = ((), arguments) if recipe.by_keyword else recipe.arrange(arguments)
+    args, kwargs = recipe.arrange(arguments)
     set_class(module, "__class__", recipe.wrapped)
-    if recipe.decorated:
-        original_init(module, recipe, args, kwargs)
-    else:
-        recipe.init(module, *args, **kwargs)
+    original_init(module, recipe, args, kwargs)
 
 
 def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
@@ -238,11 +235,16 @@ class _FirstCall:
         self.pending = pending
         self.lazy = type(module)
         self.state = module.__dict__.copy()
-        self.arguments = _restorers(pending.given.values(), tensors_too=bool(pending.journal))
+        plain = _PLAIN.issuperset(map(type, pending.given.values()))
+        if plain and not pending.journal:
+            self.arguments: Sequence[_Restore] = ()  # nearly always: nothing that could be changed
+        else:
+            attached = [entry.args for entry in pending.journal]
+            self.arguments = _restorers([*pending.given.values(), *attached], tensors_too=bool(attached))
         self.owner = get_ident()
         self.random: _Random = ()
-        self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] = []
-        self.inner: list[_FirstCall] = []
+        self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
+        self.inner: list[_FirstCall] | None = None
         self.compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
@@ -264,13 +266,14 @@ class _FirstCall:
         else:
             self.module.__dict__[GATE] = self.compiled
         if local.under_way:
-            local.under_way[-1].inner.append(self)
+            outer = local.under_way[-1]
+            outer.inner = [*(outer.inner or ()), self]
 
     def rewind(self) -> None:
         """Undo all but the lazy state itself."""
-        for inner in reversed(self.inner):
+        for inner in reversed(self.inner or ()):
             inner.undo()
-        for handle, (hooks, number, extra) in reversed(self.handles):
+        for handle, (hooks, number, extra) in reversed(self.handles or ()):
             handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
         for restore_argument in self.arguments:
             restore_argument()
@@ -279,7 +282,7 @@ class _FirstCall:
         for name in _slots(type(self.module)):
             if hasattr(self.module, name):
                 object.__delattr__(self.module, name)
-        self.inner, self.handles = [], []
+        self.inner = self.handles = None
 
     def undo(self) -> None:
         """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
@@ -292,6 +295,7 @@ class _FirstCall:
 
 
 _Restore: TypeAlias = "Callable[[], object]"
+_PLAIN = frozenset({int, float, bool, str, type(None), type, torch.dtype, torch.device})
 
 
 def _restorers(values: Iterable[Any], tensors_too: bool) -> list[_Restore]:
@@ -361,12 +365,15 @@ def _build(call: _FirstCall, values: dict[str, Any], device: torch.device | None
 
 def _build_here(call: _FirstCall, values: dict[str, Any]) -> None:
     module, pending = call.module, call.pending
-    state = module.__dict__
+    recipe, state = pending.recipe, module.__dict__
     state[GATE] = call
-    set_class(module, "__class__", pending.recipe.wrapped)
+    set_class(module, "__class__", recipe.wrapped)
     for name in [name for name in state if name != GATE]:
         del state[name]
-    construct(module, pending.recipe, {**pending.given, **values})
+    if recipe.plain_init:
+        recipe.init(module, **pending.given, **values)
+    else:
+        construct(module, recipe, {**pending.given, **values})
 
 
 def _replay(call: _FirstCall) -> None:
@@ -379,7 +386,8 @@ def _replay(call: _FirstCall) -> None:
         if not _still_registered(pending, entry.hook):
             result.remove()
         elif (handle := pending.handles.get(entry.hook)) is not None:
-            call.handles.append((handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref)))
+            before = (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref)
+            call.handles = [*(call.handles or ()), (handle, before)]
             handle.hooks_dict_ref, handle.id = result.hooks_dict_ref, result.id
             handle.extra_dict_ref = result.extra_dict_ref
     if (compiled := module.__dict__.get(GATE)) is not call:
@@ -399,8 +407,8 @@ def waiting(module: nn.Module) -> Pending | None:
     return module.__dict__.get(PENDING)
 
 
-def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str) -> Any:
-    """Materialize `module` and make the call: `module(...)`, or `module.forward(...)`.
+def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None) -> Any:
+    """Materialize `module` and make the call: `module(...)`, or `module.forward(...)`, or none.
 
     Of concurrent first calls one materializes, the others wait for it.
 
@@ -415,25 +423,10 @@ def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any],
     if pending is not None:
         with pending.lock:
             if waiting(module) is pending:
-                return _first_call(module, pending, args, kwargs, method)
-    return getattr(module, method)(*args, **kwargs)  # another thread came first
-
-
-def materialize_for(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Materialize `module` for such a call without making it."""
-    pending = waiting(module)
-    if pending is not None:
-        with pending.lock:
-            if waiting(module) is pending:
-                _first_call(module, pending, args, kwargs, None)
-
-
-def _first_call(
-    module: nn.Module, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None
-) -> Any:
-    if not pending.recipe.guessed:
-        return _attempt(module, pending, args, kwargs, method, _by_rules)
-    return _guess_or_search(module, pending, args, kwargs, method)
+                if pending.recipe.guessed:
+                    return _guess_or_search(module, pending, args, kwargs, method)
+                return _attempt(module, pending, args, kwargs, method, _by_rules)
+    return None if method is None else getattr(module, method)(*args, **kwargs)  # another thread came first
 
 
 def _attempt(
@@ -446,8 +439,8 @@ def _attempt(
 ) -> Any:
     """Build with the values that `find` yields and make the call; whatever raises, it was never tried."""
     recipe = pending.recipe
-    watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
-    values = _if_found(find, pending, args, kwargs) if watched else find(pending, args, kwargs)
+    watched = (not recipe.plain_call or _has_pre_hooks(pending)) and method == "__call__"
+    values = _if_found(find, pending, args, kwargs, method) if watched else find(pending, args, kwargs, method)
     device = _other_device(pending, args, kwargs)
     call = _FirstCall(module, pending)
     local.under_way.append(call)
@@ -468,11 +461,13 @@ def _attempt(
     return result
 
 
-#: How values are found: from what is pending and the arguments of the call.
-_Find: TypeAlias = "Callable[[Pending, tuple[Any, ...], dict[str, Any]], dict[str, Any]]"
+#: How values are found: from what is pending, and from the arguments of the call of a method.
+_Find: TypeAlias = "Callable[..., dict[str, Any]]"
 
 
-def _by_rules(pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _by_rules(
+    pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
+) -> dict[str, Any]:
     recipe = pending.recipe
     return infer(recipe, pending.given, recipe.bind_forward(None, *args, **kwargs))
 
@@ -484,35 +479,42 @@ def _by_rules(pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 def _guess_or_search(
     module: nn.Module, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None
 ) -> Any:
+    """The first call of a class whose rules are guesses.
+
+    The guess is proved by the real call where a wrong one would leave no trace: not if there are hooks to see
+    it, or arguments that change on the way. Then, and if it fails, values are searched for.
+    """
     recipe = pending.recipe
-    key = structure((pending.given, args, kwargs))
-    if (remembered := recipe.solved.get(key)) is not None:
-        return _attempt(module, pending, args, kwargs, method, lambda *_: remembered)
+    guess = _if_found(_by_rules, pending, args, kwargs, method)
+    seen = not recipe.plain_call or pending.handles or _has_pre_hooks(pending)
+    if seen or guess is None or structure((pending.given, args, kwargs)) in recipe.solved:
+        return _attempt(module, pending, args, kwargs, method, _by_search)
     random = _random_state(_other_device(pending, args, kwargs))
-    guess: dict[str, Any] | None = None
-    failure: Exception | None = None
     try:
-        guess = _if_found(_by_rules, pending, args, kwargs)
-        if guess is not None or not recipe.plain_call or _has_pre_hooks(pending):
-            return _attempt(module, pending, args, kwargs, method, _by_rules)
-    except (ArithmeticError, AssertionError, LookupError, NotFound, RuntimeError, TypeError, ValueError) as error:
-        failure = error
+        return _attempt(module, pending, args, kwargs, method, _by_rules)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
         for restore, state in random:
             restore(state)
-    probe = Probe(lambda arguments: _throw_away(recipe, arguments), pending.given, args, kwargs, method or "__call__")
-    if guess is not None and failure is not None and probe(guess).passed:
-        raise failure  # not for its sizes
-    try:
-        values = search(recipe, pending.given, probe)
-    except InferenceError as error:
-        if guess is None or failure is None:
-            raise error from failure
-        raise failure from error
-    if values == guess and failure is not None:
-        raise failure
-    result = _attempt(module, pending, args, kwargs, method, lambda *_: values)
-    recipe.solved[key] = values
-    return result
+        try:
+            values = _by_search(pending, args, kwargs, method)
+        except InferenceError as error:
+            raise failure from error
+        if values == guess:
+            raise  # not for its sizes
+    return _attempt(module, pending, args, kwargs, method, lambda *_: values)
+
+
+def _by_search(
+    pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
+) -> dict[str, Any]:
+    """The values remembered for such a call, else those with which a run that nobody sees passes."""
+    recipe = pending.recipe
+    key = structure((pending.given, args, kwargs))
+    if key not in recipe.solved:
+        made = functools.partial(_throw_away, recipe)
+        probe = Probe(made, pending.given, args, kwargs, method or "__call__")
+        recipe.solved[key] = search(recipe, pending.given, probe)
+    return recipe.solved[key]
 
 
 def _throw_away(recipe: Recipe, arguments: Mapping[str, Any]) -> nn.Module:
@@ -527,14 +529,14 @@ def _throw_away(recipe: Recipe, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def _has_pre_hooks(pending: Pending) -> bool:
-    own = pending.stand_in is not None and pending.stand_in._forward_pre_hooks
-    return bool(own) or has_global_pre_hooks()
+    stand_in = pending.stand_in
+    return bool(GLOBAL_PRE_HOOKS or (stand_in is not None and stand_in._forward_pre_hooks))
 
 
-def _if_found(find: _Find, pending: Pending, args: Any, kwargs: Any) -> dict[str, Any] | None:
+def _if_found(find: _Find, pending: Pending, args: Any, kwargs: Any, method: str | None) -> dict[str, Any] | None:
     """The values for the arguments as passed, if they can be had."""
     try:
-        return find(pending, args, kwargs)
+        return find(pending, args, kwargs, method)
     except (InferenceError, NotFound, TypeError):
         return None
 
@@ -559,7 +561,8 @@ def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torc
         vars(module).pop("forward")
         if own_forward is not None:
             vars(module)["forward"] = own_forward
-        final = find(pending, args, kwargs) if values is None else _if_found(find, pending, args, kwargs)
+        looked = find if values is None else functools.partial(_if_found, find)
+        final = looked(pending, args, kwargs, "forward")
         if final is not None and not _same(values, final):
             changes = {} if values is None else _changes(built, vars(module))
             call.rewind()

@@ -16,12 +16,13 @@ from lazify.errors import DefinitionError, compose
 from lazify.known import is_torchs, known
 from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import (
+    ANYTHING,
     SELF,
     VARIADIC,
     arrange,
     binder,
-    call_signature,
     constructor_signature,
+    method_signature,
     reduce,
     unlazified,
 )
@@ -45,7 +46,7 @@ class Recipe:
         added: constructor parameters that only rules read (`expansion_ratio`).
         forward: the parameters of `forward`.
         bind, bind_strictly, bind_forward: functions with those signatures that return what was bound.
-        by_keyword: whether the constructor takes all that is given and inferred, by keyword.
+        plain_init: whether all that is given and inferred can simply go to the constructor, by keyword.
         new: the `__new__` of a class that has its own.
         metaclass_call: the `__call__` of a metaclass that has its own.
         plain_call: whether arguments reach `forward` as they were passed.
@@ -65,7 +66,7 @@ class Recipe:
     bind: Callable[..., dict[str, Any]]
     bind_strictly: Callable[..., dict[str, Any]]
     bind_forward: Callable[..., dict[str, Any]]
-    by_keyword: bool
+    plain_init: bool
     new: Callable[..., Any] | None
     metaclass_call: Callable[..., Any] | None
     plain_call: bool
@@ -134,7 +135,9 @@ def compile_recipe(
     """Read the class, choose the rules, check that they can work; every mistake surfaces here."""
     signature = constructor_signature(wrapped)
     new, metaclass_call = unlazified(wrapped.__new__), unlazified(type(wrapped).__call__)
-    forward = call_signature(wrapped.forward)
+    has_new, has_metaclass_call = new is not object.__new__, metaclass_call is not type.__call__
+    # torch's own `forward` only says that there is none: the constructor may set one
+    forward = ANYTHING if wrapped.forward is nn.Module.forward else method_signature(wrapped, "forward")
     chosen, guessed = _chosen(wrapped, options, signature, forward)
     for name in chosen:
         _check_name(wrapped, name, signature)
@@ -160,12 +163,12 @@ def compile_recipe(
         bind=binder(reduce(with_self, rules, optional.values()), named, optional=rules),
         bind_strictly=binder(shown, named, optional=rules),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
-        by_keyword=not added
+        plain_init=not (decorated or added or has_new or has_metaclass_call)
         and all(
             p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY) for p in signature.parameters.values()
         ),
-        new=None if new is object.__new__ else new,
-        metaclass_call=None if metaclass_call is type.__call__ else metaclass_call,
+        new=new if has_new else None,
+        metaclass_call=metaclass_call if has_metaclass_call else None,
         plain_call=wrapped.__call__ is nn.Module.__call__,
         decorated=decorated,
     )

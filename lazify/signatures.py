@@ -18,6 +18,7 @@ from typing import Any
 from typing_extensions import get_overloads
 
 __all__ = [
+    "ANYTHING",
     "NOT_GIVEN",
     "ORIGINAL",
     "annotations_of",
@@ -25,6 +26,7 @@ __all__ = [
     "binder",
     "call_signature",
     "constructor_signature",
+    "method_signature",
     "reduce",
     "unlazified",
 ]
@@ -34,6 +36,7 @@ VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 #: Where a rewritten function keeps the one it stands for.
 ORIGINAL = "_lazify_original"
 SELF = Parameter("self", Parameter.POSITIONAL_ONLY)
+ANYTHING = Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)])
 
 
 class _NotGiven:
@@ -60,11 +63,25 @@ def call_signature(function: Callable[..., Any]) -> Signature:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # a builtin without a text signature
-        return Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)])
+        return ANYTHING
     parameters = list(signature.parameters.values())
     if parameters and parameters[0].kind in POSITIONAL:
         parameters = parameters[1:]
     return signature.replace(parameters=parameters)
+
+
+def method_signature(cls: type, name: str) -> Signature:
+    """Signature of the method `name` as seen on an instance of `cls`, static and class methods included.
+
+    >>> class Doubling:
+    ...     @staticmethod
+    ...     def forward(x): ...
+    >>> method_signature(Doubling, "forward")
+    <Signature (x)>
+    """
+    if isinstance(inspect.getattr_static(cls, name), (staticmethod, classmethod)):
+        return inspect.signature(getattr(cls, name))
+    return call_signature(getattr(cls, name))
 
 
 def constructor_signature(cls: type) -> Signature:

@@ -14,10 +14,10 @@ __all__ = [
     "DYNAMO_HOOK",
     "FAKE_LOGGERS",
     "GATE",
+    "GLOBAL_PRE_HOOKS",
     "FakeTensorMode",
     "any_autocast",
     "fakes_cannot_follow",
-    "has_global_pre_hooks",
     "is_made_here",
     "unset_fake_mode",
 ]
@@ -27,6 +27,9 @@ GATE = "_compiled_call_impl"
 
 #: Dynamo takes a module with this attribute for lazy, and calls its `_infer_parameters` before tracing it.
 DYNAMO_HOOK = "_initialize_hook"
+
+#: What `register_module_forward_pre_hook` fills: hooks that may change the arguments of any call.
+GLOBAL_PRE_HOOKS = _module._global_forward_pre_hooks
 
 #: () -> bool, over all device types at once.
 any_autocast: Any = torch._C._is_any_autocast_enabled
@@ -41,11 +44,6 @@ def is_made_here(tensor: torch.Tensor) -> bool:
     if torch._C._len_torch_function_stack() == 0:
         return tensor.is_cpu
     return tensor.device == torch.get_default_device()
-
-
-def has_global_pre_hooks() -> bool:
-    """Whether `register_module_forward_pre_hook` is in force: such hooks may change the arguments."""
-    return bool(_module._global_forward_pre_hooks)
 
 
 #: Loggers that report every failed operation on fake tensors as an error.

@@ -104,9 +104,9 @@ def test_is_made_here():
 
 
 def test_global_pre_hooks():
-    assert not torch_private.has_global_pre_hooks()
+    assert not torch_private.GLOBAL_PRE_HOOKS
     with torch_module.register_module_forward_pre_hook(lambda module, args: None):
-        assert torch_private.has_global_pre_hooks()
+        assert torch_private.GLOBAL_PRE_HOOKS
 
 
 def test_dynamo_asks_for_the_hook():
