@@ -48,6 +48,7 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
 
     >>> import torch
     >>> from torch import nn
+    >>> from lazify import axis
     >>> LazyConv2d = lazify(nn.Conv2d)
     >>> conv = LazyConv2d(8, kernel_size=3)
     >>> conv

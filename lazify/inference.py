@@ -299,7 +299,7 @@ def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[
     shapes = ", ".join(f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN and n != "self")
     advice = {
         Unknown: f"lazify({wrapped}, exclude={{{name!r}: axis(1)}})  # or axis(n, of=...), or a function",
-        Axis: f"lazify({wrapped}, exclude={{{name!r}: axis(n, of='argument of forward')}})",
+        Axis: f"lazify({wrapped}, exclude={{{name!r}: axis(n, of='...')}})  # another argument of forward",
     }.get(type(rule), f"lazify({wrapped}, exclude={{{name!r}: axis(n)}})")
     return InferenceError(
         compose(
@@ -310,6 +310,6 @@ def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[
                 ("called with", shapes or "no arguments"),
                 ("tried", f"{rule}: {reason.text}"),
             ],
-            f"{advice}\nor give it: {recipe.called}({name}=...)",
+            f"{advice}\n{recipe.called}({name}=..., ...)  # or give it",
         )
     )

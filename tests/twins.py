@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import _WrappedHook
+from torch.utils.hooks import RemovableHandle
 
 __all__ = ["assert_twins"]
 
@@ -47,7 +49,7 @@ class _Comparison:
     def values(self, mine: Any, twins: Any, path: str) -> Differences:
         if mine is twins:
             return
-        if type(mine) is not type(twins):
+        if type(mine) is not type(twins) and not _same_parametrized(type(mine), type(twins)):
             yield f"{path}: {type(mine)} instead of {type(twins)}"
             return
         if isinstance(mine, (nn.Module, torch.Tensor)):
@@ -70,6 +72,10 @@ class _Comparison:
             mine, twins, compare = mine(), twins(), self.values
         elif isinstance(mine, np.ndarray):
             compare = self.arrays
+        elif isinstance(mine, RemovableHandle):
+            compare = self.handles
+        elif isinstance(mine, _WrappedHook):
+            compare = self.wrapped_hooks
         elif hasattr(mine, "__dict__") and not isinstance(mine, type):
             compare = self.objects
         else:
@@ -183,9 +189,27 @@ class _Comparison:
             return
         yield from self.mappings(vars(mine), vars(twins), f"{path}.__dict__")
 
+    def handles(self, mine: RemovableHandle, twins: RemovableHandle, path: str) -> Differences:
+        live = [each.id in (each.hooks_dict_ref() or ()) for each in (mine, twins)]
+        if live[0] != live[1]:
+            yield f"{path}: the handle {'holds' if live[0] else 'lost'} its hook, unlike the twin's"
+
+    def wrapped_hooks(self, mine: _WrappedHook, twins: _WrappedHook, path: str) -> Differences:
+        """torch's own wrapper: what else is in its `__dict__` depends on whether it was copied."""
+        yield from self.values(mine.hook, twins.hook, path)
+        yield from self.plain(mine.with_module, twins.with_module, f"{path}.with_module")
+        if mine.with_module and twins.with_module:
+            yield from self.values(mine.module, twins.module, f"{path}.module")
+
     def plain(self, mine: Any, twins: Any, path: str) -> Differences:
         if type(mine).__eq__ is not object.__eq__ and mine != twins:
             yield f"{path}: {mine!r} instead of {twins!r}"
+
+
+def _same_parametrized(mine: type, twins: type) -> bool:
+    """torch's parametrizations make a class for each instance."""
+    about = [(cls.__module__, cls.__qualname__, cls.__bases__) for cls in (mine, twins)]
+    return about[0] == about[1] and mine.__module__ == "torch.nn.utils.parametrize"
 
 
 def _is_plain(cell: Any) -> bool:

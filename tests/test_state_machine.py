@@ -1,0 +1,446 @@
+"""A random sequence of things done to a lazy instance and to its eager twin; then the first call, and all must agree.
+
+Copies made on the way are pairs of their own: what is done later to one must not reach another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from pairs import FORMS, Pair
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+from twins import assert_twins
+
+from lazify import axis, is_lazy, lazify
+
+Tensor = torch.Tensor
+WIDTH = 5
+
+
+class Refused(Exception):
+    pass
+
+
+class Base(nn.Module):
+    """`forward` raises if told so, before it has changed anything."""
+
+    def forward(self, x: Tensor, fail: bool = False) -> Tensor:
+        if fail:
+            raise Refused
+        return self.run(x)
+
+    def run(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Perceptron(Base):
+    def __init__(self, in_features: int, out_features: int = 3) -> None:
+        super().__init__()
+        self.first = nn.Linear(in_features, 4)
+        self.second = nn.Linear(4, out_features)
+
+    def run(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x).relu())
+
+
+class Statistics(Base):
+    """Running statistics, a random buffer, a counter, random numbers in training."""
+
+    def __init__(self, in_features: int, out_features: int = 3) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(in_features)
+        self.drop = nn.Dropout(0.5)
+        self.register_buffer("scale", torch.rand(in_features) + 0.5)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+
+    def run(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.drop(self.norm(x)) * self.scale
+
+
+class Tied(Base):
+    """One parameter under two names, a hook and a forward bound to the instance, a frozen part."""
+
+    def __init__(self, in_features: int, out_features: int = 3) -> None:
+        super().__init__()
+        self.encode = nn.Linear(in_features, out_features, bias=False)
+        self.decode = nn.Linear(out_features, in_features)
+        self.decode.weight = nn.Parameter(torch.randn(in_features, out_features))
+        self.also = self.decode
+        self.decode.bias.requires_grad_(False)
+        self.seen = 0
+        self.register_forward_hook(self.count)
+        self.run = self.bound_run
+
+    def count(self, *_: Any) -> None:
+        self.seen += 1
+
+    def bound_run(self, x: Tensor) -> Tensor:
+        return self.also(self.encode(x))
+
+
+class Recurrent(Base):
+    """Keeps its weights in a flat list besides."""
+
+    def __init__(self, in_features: int, out_features: int = 3) -> None:
+        super().__init__()
+        self.cell = nn.GRU(in_features, out_features, batch_first=True)
+
+    def run(self, x: Tensor) -> Tensor:
+        out: Tensor = self.cell(x[:, None])[0]
+        return out
+
+
+CLASSES: list[type[nn.Module]] = [Perceptron, Statistics, Tied, Recurrent]
+
+
+# ---------------------------------------------------------------------------------------------
+# Hooks: closures of one factory each, so that the comparison can tell them apart by what they hold
+
+
+def forward_pre(log: list[Any], tag: str) -> Callable[..., None]:
+    def hook(module: nn.Module, *args: Any) -> None:
+        log.append((tag, type(module).__name__, len(args), len(list(module.parameters()))))
+
+    return hook
+
+
+def forward_post(log: list[Any], tag: str) -> Callable[..., None]:
+    def hook(module: nn.Module, *args: Any) -> None:
+        log.append((tag, type(module).__name__, len(args), type(args[-1]).__name__))
+
+    return hook
+
+
+def backward(log: list[Any], tag: str) -> Callable[..., None]:
+    def hook(module: nn.Module, *gradients: Any) -> None:
+        log.append((tag, [[None if g is None else g.shape for g in each] for each in gradients]))
+
+    return hook
+
+
+def of_state(log: list[Any], tag: str) -> Callable[..., None]:
+    def hook(*args: Any) -> None:
+        log.append((tag, len(args)))
+
+    return hook
+
+
+FLAGS: dict[str, list[dict[str, bool]]] = {
+    "register_forward_pre_hook": [{}, {"prepend": True}, {"with_kwargs": True}],
+    "register_forward_hook": [{}, {"prepend": True}, {"with_kwargs": True}, {"always_call": True}],
+    "register_full_backward_pre_hook": [{}, {"prepend": True}],
+    "register_full_backward_hook": [{}, {"prepend": True}],
+    "register_state_dict_pre_hook": [{}],
+    "register_state_dict_post_hook": [{}],
+    "register_load_state_dict_pre_hook": [{}],
+    "register_load_state_dict_post_hook": [{}],
+}
+FACTORIES = {
+    "register_forward_pre_hook": forward_pre,
+    "register_forward_hook": forward_post,
+    "register_full_backward_pre_hook": backward,
+    "register_full_backward_hook": backward,
+}
+
+
+def visitor(tag: int, std: float) -> Callable[[nn.Module], None]:
+    """For `apply`: leaves its mark on each module, in order, and draws some weights anew."""
+
+    def fn(module: nn.Module) -> None:
+        module.visited = (*getattr(module, "visited", ()), tag)
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=std)
+
+    return fn
+
+
+ATTRIBUTES: dict[str, Callable[[], Any]] = {
+    "int": lambda: 3,
+    "list": lambda: [1, 2],
+    "parameter": lambda: nn.Parameter(torch.ones(2)),
+    "frozen": lambda: nn.Parameter(torch.ones(2), requires_grad=False),
+    "module": lambda: nn.Sequential(nn.PReLU()),
+    "tensor": lambda: torch.ones(2),
+    "none": lambda: None,
+}
+CONVERSIONS: list[Callable[[nn.Module], Any]] = [
+    lambda module: module.double(),
+    lambda module: module.float(),
+    lambda module: module.half(),
+    lambda module: module.bfloat16(),
+    lambda module: module.to(torch.float64),
+    lambda module: module.to("cpu"),
+    lambda module: module.cpu().float(),
+    lambda module: module.type(torch.float32),
+]
+
+
+class Copy:
+    """A pair and the handles that the test holds of it."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.handles: list[tuple[RemovableHandle, RemovableHandle]] = []
+
+
+class FirstCalls(RuleBasedStateMachine):
+    copies: list[Copy]
+
+    @initialize(form=st.sampled_from(FORMS), cls=st.sampled_from(CLASSES), out=st.integers(2, 4))
+    def begin(self, form: str, cls: type[nn.Module], out: int) -> None:
+        self.copies = [Copy(Pair(form, cls, {"in_features": WIDTH}, out_features=out))]
+        self.tag = 0
+
+    def next_tag(self) -> int:
+        self.tag += 1
+        return self.tag
+
+    def one(self, which: int) -> Copy:
+        return self.copies[which % len(self.copies)]
+
+    # what is done
+
+    @rule(which=st.integers(0, 3), mode=st.sampled_from(["train", "eval", "train-false", "attribute"]))
+    def mode(self, which: int, mode: str) -> None:
+        def act(module: nn.Module, log: list[Any]) -> Any:
+            if mode == "attribute":
+                module.training = False
+                return None
+            return module.train(False) if mode == "train-false" else getattr(module, mode)()
+
+        pair = self.one(which).pair
+        pair.do(act)
+        assert pair.lazy.training == pair.eager.training
+
+    @rule(which=st.integers(0, 3), convert=st.sampled_from(CONVERSIONS))
+    def convert(self, which: int, convert: Callable[[nn.Module], Any]) -> None:
+        self.one(which).pair.do(lambda module, log: convert(module))
+
+    @rule(which=st.integers(0, 3), flag=st.booleans())
+    def requires_grad(self, which: int, flag: bool) -> None:
+        self.one(which).pair.do(lambda module, log: module.requires_grad_(flag))
+
+    @rule(which=st.integers(0, 3), to_none=st.booleans())
+    def zero_grad(self, which: int, to_none: bool) -> None:
+        self.one(which).pair.do(lambda module, log: module.zero_grad(set_to_none=to_none))
+
+    @rule(which=st.integers(0, 3), std=st.floats(0.1, 2.0))
+    def apply(self, which: int, std: float) -> None:
+        tag = self.next_tag()
+        self.one(which).pair.do(lambda module, log: module.apply(visitor(tag, std)))
+
+    @rule(which=st.integers(0, 3), name=st.sampled_from(["one", "two"]), kind=st.sampled_from(sorted(ATTRIBUTES)))
+    def set_attribute(self, which: int, name: str, kind: str) -> None:
+        self.both_alike(which, lambda module, log: setattr(module, name, ATTRIBUTES[kind]()))
+
+    @rule(which=st.integers(0, 3), name=st.sampled_from(["one", "two", "three"]))
+    def delete_attribute(self, which: int, name: str) -> None:
+        self.both_alike(which, lambda module, log: delattr(module, name))
+
+    @rule(which=st.integers(0, 3), name=st.sampled_from(["one", "three"]), persistent=st.booleans())
+    def register_buffer(self, which: int, name: str, persistent: bool) -> None:
+        self.both_alike(
+            which, lambda module, log: module.register_buffer(name, torch.ones(2), persistent=persistent) or None
+        )
+
+    @rule(which=st.integers(0, 3), name=st.sampled_from(["two", "three"]), empty=st.booleans())
+    def register_parameter(self, which: int, name: str, empty: bool) -> None:
+        self.both_alike(
+            which,
+            lambda module, log: module.register_parameter(name, None if empty else nn.Parameter(torch.ones(2))),
+        )
+
+    @rule(which=st.integers(0, 3), name=st.sampled_from(["one", "two"]))
+    def read_attribute(self, which: int, name: str) -> None:
+        pair = self.one(which).pair
+        assert hasattr(pair.lazy, name) == hasattr(pair.eager, name)
+        assert type(getattr(pair.lazy, name, None)) is type(getattr(pair.eager, name, None))
+
+    def both_alike(self, which: int, act: Callable[[nn.Module, list[Any]], Any]) -> None:
+        """Both take it, or both refuse it with the same kind of error."""
+        pair = self.one(which).pair
+        refusals = []
+        for module, log in ((pair.lazy, pair.logs[0]), (pair.eager, pair.logs[1])):
+            try:
+                act(module, log)
+                refusals.append(None)
+            except (AttributeError, KeyError, TypeError) as error:
+                kinds = (AttributeError, KeyError, TypeError)
+                refusals.append(next(kind for kind in kinds if isinstance(error, kind)))
+        assert refusals[0] == refusals[1]
+
+    @rule(which=st.integers(0, 3), method=st.sampled_from(sorted(FLAGS)), data=st.data())
+    def register_hook(self, which: int, method: str, data: st.DataObject) -> None:
+        flags = data.draw(st.sampled_from(FLAGS[method]))
+        copy, tag = self.one(which), f"{method}{sorted(flags)}{self.next_tag()}"
+        factory = FACTORIES.get(method, of_state)
+        handles = copy.pair.do(lambda module, log: getattr(module, method)(factory(log, tag), **flags))
+        copy.handles.append(handles)
+
+    @rule(which=st.integers(0, 3), at=st.integers(0, 9))
+    def remove_hook(self, which: int, at: int) -> None:
+        copy = self.one(which)
+        if copy.handles:
+            for handle in copy.handles.pop(at % len(copy.handles)):
+                handle.remove()
+
+    @precondition(lambda self: len(self.copies) < 3)
+    @rule(which=st.integers(0, 3))
+    def deepcopy(self, which: int) -> None:
+        """The copy is a pair of its own; nobody holds handles on its hooks."""
+        pair = self.one(which).pair
+        made = object.__new__(Pair)
+        vars(made).update(vars(pair))
+        made.lazy, made.eager = deepcopy((pair.lazy, pair.eager))
+        assert is_lazy(made.lazy)
+        self.copies.append(Copy(made))
+
+    @rule(which=st.integers(0, 3), how=st.sampled_from(["raises", "dtype", "arguments"]))
+    def failing_call(self, which: int, how: str) -> None:
+        """Of the eager twin nothing but its hooks' logs remembers such a call; of the lazy one the same."""
+        pair = self.one(which).pair
+        x = torch.zeros(2, WIDTH, dtype=dtype_of(pair.eager))
+        lengths = [len(log) for log in pair.logs]
+        calls: dict[str, Callable[[nn.Module], Any]] = {
+            "raises": lambda module: module(x, fail=True),
+            "dtype": lambda module: module(x.long(), fail=True),
+            "arguments": lambda module: module(x, x, x),
+        }
+        for module in (pair.lazy, pair.eager):
+            outside = torch.get_rng_state()
+            with pytest.raises((Refused, TypeError)):
+                calls[how](module)
+            torch.set_rng_state(outside)
+        assert is_lazy(pair.lazy)
+        if how == "raises":
+            assert pair.logs[0] == pair.logs[1]
+        for log, length in zip(pair.logs, lengths, strict=True):
+            del log[length:]
+
+    # the first call
+
+    def teardown(self) -> None:
+        for copy in getattr(self, "copies", ()):
+            self.first_call(copy)
+
+    def first_call(self, copy: Copy) -> None:
+        pair = copy.pair
+        for log in pair.logs:
+            del log[:]
+        x = torch.linspace(-1, 1, 4 * WIDTH).reshape(4, WIDTH).to(dtype_of(pair.eager))
+        pair.through(lambda module: module(x.clone().requires_grad_()))
+        pair.check()
+        pair.through(lambda module: used(module, x))
+        pair.check()
+        for at, handles in enumerate(copy.handles):
+            for handle in handles if at % 2 else ():
+                handle.remove()
+        pair.through(lambda module: used(module, x))
+        pair.check()
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """Of the parameters that the constructor made."""
+    names = ("first.weight", "scale", "encode.weight", "cell.weight_ih_l0")
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    return next(tensors[name].dtype for name in names if name in tensors)
+
+
+def used(module: nn.Module, x: Tensor) -> Tensor:
+    """Forward, backward, saving and loading: what hooks listen to."""
+    x = x.clone().requires_grad_()
+    out: Tensor = module(x)
+    out.float().square().sum().backward()
+    module.load_state_dict(module.state_dict())
+    return out
+
+
+TestFirstCalls = FirstCalls.TestCase
+TestFirstCalls.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
+
+
+# ---------------------------------------------------------------------------------------------
+# The same inside a model: what is done to the parent reaches lazy children
+
+
+class LazyChildren(RuleBasedStateMachine):
+    """A Sequential of lazy modules beside one of eager modules; the parent is what things are done to."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.lazy = nn.Sequential(
+            lazify(nn.Linear)(4), lazify(nn.BatchNorm1d)(), lazify(Perceptron, exclude={"in_features": axis(-1)})(3)
+        )
+        torch.manual_seed(1)
+        self.eager = nn.Sequential(nn.Linear(WIDTH, 4), nn.BatchNorm1d(4), Perceptron(4, 3))
+        self.logs: tuple[list[Any], list[Any]] = ([], [])
+        self.tag = 0
+
+    def both(self, act: Callable[[nn.Module, list[Any]], Any]) -> None:
+        for module, log in ((self.lazy, self.logs[0]), (self.eager, self.logs[1])):
+            act(module, log)
+
+    @rule(mode=st.booleans())
+    def mode(self, mode: bool) -> None:
+        self.both(lambda module, log: module.train(mode))
+
+    @rule(convert=st.sampled_from(CONVERSIONS))
+    def convert(self, convert: Callable[[nn.Module], Any]) -> None:
+        self.both(lambda module, log: convert(module))
+
+    @rule()
+    def apply(self) -> None:
+        self.tag += 1
+        tag = self.tag
+        self.both(lambda module, log: module.apply(marker(tag)))
+
+    @rule(at=st.integers(0, 2), post=st.booleans())
+    def hook(self, at: int, post: bool) -> None:
+        self.tag += 1
+        tag = f"{self.tag}"
+
+        def act(module: nn.Module, log: list[Any]) -> None:
+            child = module[at]
+            if post:
+                child.register_forward_hook(forward_post(log, tag))
+            else:
+                child.register_forward_pre_hook(forward_pre(log, tag))
+
+        self.both(act)
+
+    @rule()
+    def deepcopy(self) -> None:
+        self.lazy, self.eager = deepcopy((self.lazy, self.eager))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "lazy"):
+            return
+        x = torch.linspace(-1, 1, 4 * WIDTH).reshape(4, WIDTH)
+        outputs = []
+        torch.manual_seed(1)
+        for module in (self.lazy, self.eager):
+            dtype = self.eager[0].weight.dtype
+            outputs.append(module(x.to(dtype)))
+        assert torch.equal(*outputs)
+        assert self.logs[0] == self.logs[1]
+        assert_twins(self.lazy, self.eager)
+
+
+def marker(tag: int) -> Callable[[nn.Module], None]:
+    def fn(module: nn.Module) -> None:
+        module.visited = (*getattr(module, "visited", ()), tag)
+
+    return fn
+
+
+TestLazyChildren = LazyChildren.TestCase
+TestLazyChildren.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
