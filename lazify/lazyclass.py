@@ -19,6 +19,7 @@ from lazify.materialization import (
     PENDING,
     Entry,
     Pending,
+    call,
     construct,
     first_call,
     local,
@@ -189,8 +190,7 @@ class LazyInstance:
 
     # the first call
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return first_call(self, args, kwargs, "__call__")  # type: ignore[arg-type]
+    __call__ = call
 
     def _infer_parameters(self, module: Any, args: Any, kwargs: Any = None) -> None:
         """Called by Dynamo before it traces a lazy module."""
@@ -300,7 +300,7 @@ def _waiting(module: LazyInstance, name: str) -> str:
     return compose(
         f"{what} not known yet: this {pending.recipe.name} waits for its first call",
         [("to be inferred", ", ".join(missing))],
-        f"module(input)  # once\n{pending.recipe.called}({', '.join(f'{n}=...' for n in missing)}, ...)  # or give them",
+        f"module(input)  # once\n{pending.recipe.called}({''.join(f'{n}=..., ' for n in missing)}...)  # or give them",
     )
 
 

@@ -32,7 +32,7 @@ from lazify.probing import Probe
 from lazify.recipe import Recipe
 from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, any_autocast, is_made_here
 
-__all__ = ["PENDING", "Entry", "Pending", "construct", "first_call", "local", "original_init", "waiting"]
+__all__ = ["PENDING", "Entry", "Pending", "call", "construct", "first_call", "local", "original_init", "waiting"]
 
 logger = logging.getLogger("lazify")
 
@@ -259,14 +259,14 @@ class _FirstCall:
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
 
-    def passed(self) -> None:
+    def passed(self, under_way: list[_FirstCall]) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:
             self.module.__dict__.pop(GATE, None)
         else:
             self.module.__dict__[GATE] = self.compiled
-        if local.under_way:
-            outer = local.under_way[-1]
+        if under_way:
+            outer = under_way[-1]
             outer.inner = [*(outer.inner or ()), self]
 
     def rewind(self) -> None:
@@ -351,19 +351,14 @@ def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tens
 def _build(call: _FirstCall, values: dict[str, Any], device: torch.device | None) -> None:
     """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
     # contexts cost microseconds, and nearly every first call stands in plain surroundings
-    if device is not None or not torch.is_grad_enabled() or torch.is_inference_mode_enabled() or any_autocast():
-        with _plain_surroundings(device):
-            _build_here(call, values)
-            if device is not None:
-                _bring_along(call.module, device)
-            _replay(call)
-    else:
+    if device is None and torch.is_grad_enabled() and not torch.is_inference_mode_enabled() and not any_autocast():
         _build_here(call, values)
-        if call.pending.journal:
-            _replay(call)
+        return
+    with _plain_surroundings(device):
+        _build_here(call, values, device)
 
 
-def _build_here(call: _FirstCall, values: dict[str, Any]) -> None:
+def _build_here(call: _FirstCall, values: dict[str, Any], device: torch.device | None = None) -> None:
     module, pending = call.module, call.pending
     recipe, state = pending.recipe, module.__dict__
     state[GATE] = call
@@ -374,6 +369,10 @@ def _build_here(call: _FirstCall, values: dict[str, Any]) -> None:
         recipe.init(module, **pending.given, **values)
     else:
         construct(module, recipe, {**pending.given, **values})
+    if device is not None:
+        _bring_along(module, device)
+    if pending.journal:
+        _replay(call)
 
 
 def _replay(call: _FirstCall) -> None:
@@ -407,8 +406,8 @@ def waiting(module: nn.Module) -> Pending | None:
     return module.__dict__.get(PENDING)
 
 
-def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None) -> Any:
-    """Materialize `module` and make the call: `module(...)`, or `module.forward(...)`, or none.
+def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """`__call__` of a lazy instance: materialize it and make the call.
 
     Of concurrent first calls one materializes, the others wait for it.
 
@@ -419,6 +418,18 @@ def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any],
     In every case the instance is then lazy and unchanged, and so are lazy modules inside that had been
     materialized by this call.
     """
+    pending: Pending | None = module.__dict__.get(PENDING)
+    if pending is not None:
+        with pending.lock:
+            if PENDING in module.__dict__:
+                if pending.recipe.guessed:
+                    return _guess_or_search(module, pending, args, kwargs, "__call__")
+                return _attempt(module, pending, args, kwargs, "__call__", _by_rules)
+    return module(*args, **kwargs)  # another thread came first
+
+
+def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None) -> Any:
+    """The same for `module.forward(...)`, or for no call at all, with the arguments of one."""
     pending = waiting(module)
     if pending is not None:
         with pending.lock:
@@ -426,7 +437,7 @@ def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any],
                 if pending.recipe.guessed:
                     return _guess_or_search(module, pending, args, kwargs, method)
                 return _attempt(module, pending, args, kwargs, method, _by_rules)
-    return None if method is None else getattr(module, method)(*args, **kwargs)  # another thread came first
+    return None if method is None else getattr(module, method)(*args, **kwargs)
 
 
 def _attempt(
@@ -439,23 +450,27 @@ def _attempt(
 ) -> Any:
     """Build with the values that `find` yields and make the call; whatever raises, it was never tried."""
     recipe = pending.recipe
-    watched = (not recipe.plain_call or _has_pre_hooks(pending)) and method == "__call__"
+    watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
     values = _if_found(find, pending, args, kwargs, method) if watched else find(pending, args, kwargs, method)
     device = _other_device(pending, args, kwargs)
-    call = _FirstCall(module, pending)
-    local.under_way.append(call)
+    under_way = local.under_way
+    first = _FirstCall(module, pending)
+    under_way.append(first)
     try:
         if watched:
-            _build_watched(call, values, device, find)
+            _build_watched(first, values, device, find)
         else:
-            _build(call, cast("dict[str, Any]", values), device)
-        result = None if method is None else getattr(module, method)(*args, **kwargs)
+            _build(first, cast("dict[str, Any]", values), device)
+        if method == "__call__":
+            result = module(*args, **kwargs)
+        else:
+            result = None if method is None else getattr(module, method)(*args, **kwargs)
     except BaseException:
-        call.undo()
+        first.undo()
         raise
     finally:
-        local.under_way.pop()
-    call.passed()
+        under_way.pop()
+    first.passed(under_way)
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result
