@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, TypeVar, overload
 
 from torch import nn
@@ -71,8 +71,8 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
     if module_cls is None:
         return lambda cls: rewrite(_checked(cls), options)
     cls = _checked(module_cls)
-    if exclude is None and not _is_reachable(cls, sys._getframe(1)):
-        return rewrite(cls, None)  # a bare @lazify: the class statement has not bound its name yet
+    if exclude is None and _is_decorating(cls, sys._getframe(1)):
+        return rewrite(cls, None)
     return lazy_class(cls, options)
 
 
@@ -102,12 +102,12 @@ def _checked(cls: Any) -> type[nn.Module]:
     return cls
 
 
-def _is_reachable(cls: type, caller: FrameType) -> bool:
-    """Whether some name already leads to `cls`: in its module, or among the caller's variables."""
-    found: Any = sys.modules.get(cls.__module__)
-    for part in cls.__qualname__.split("."):
-        found = getattr(found, part, None)
-    if found is cls:
-        return True
-    variables = (*caller.f_locals.values(), *caller.f_globals.values())
-    return any(value is cls for value in variables)
+def _is_decorating(cls: type, caller: FrameType) -> bool:
+    """Whether this is a bare `@lazify` over the class statement of `cls`, not a call `lazify(cls)`.
+
+    Then the caller's code holds the class statement, and nothing it knows by name is the class yet.
+    """
+    bodies = (cls.__name__, f"<generic parameters of {cls.__name__}>")  # the second: class Name[T], Python 3.12
+    if not any(isinstance(c, CodeType) and c.co_name in bodies for c in caller.f_code.co_consts):
+        return False
+    return not any(value is cls for value in (*caller.f_locals.values(), *caller.f_globals.values()))

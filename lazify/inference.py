@@ -310,6 +310,6 @@ def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[
                 ("called with", shapes or "no arguments"),
                 ("tried", f"{rule}: {reason.text}"),
             ],
-            f"{advice}\n{recipe.called}({name}=..., ...)  # or give it",
+            f"{advice}\n{recipe.called}(..., {name}=...)  # or give it",
         )
     )

@@ -300,7 +300,7 @@ def _waiting(module: LazyInstance, name: str) -> str:
     return compose(
         f"{what} not known yet: this {pending.recipe.name} waits for its first call",
         [("to be inferred", ", ".join(missing))],
-        f"module(input)  # once\n{pending.recipe.called}({''.join(f'{n}=..., ' for n in missing)}...)  # or give them",
+        f"module(input)  # once\n{pending.recipe.called}(..., {'=..., '.join(missing)}=...)  # or give them",
     )
 
 

@@ -30,7 +30,14 @@ from lazify.errors import InferenceError
 from lazify.inference import NotFound, infer, search, structure, tensors
 from lazify.probing import Probe
 from lazify.recipe import Recipe
-from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, any_autocast, is_made_here
+from lazify.torch_private import (
+    GATE,
+    GLOBAL_PRE_HOOKS,
+    any_autocast,
+    inside_transform,
+    is_made_here,
+    outside_transforms,
+)
 
 __all__ = ["PENDING", "Entry", "Pending", "call", "construct", "first_call", "local", "original_init", "waiting"]
 
@@ -176,9 +183,20 @@ def _slots(cls: type) -> Iterator[str]:
 # The surroundings of a construction: as if it stood in a plain line of code, on the right device
 
 
+def _surroundings_are_plain() -> bool:
+    return (
+        torch.is_grad_enabled()
+        and not torch.is_inference_mode_enabled()
+        and not any_autocast()
+        and inside_transform() is None
+    )
+
+
 def _plain_surroundings(device: torch.device | None) -> ExitStack:
-    """Gradients on, no inference mode, no autocast, `device` as the default: whatever the call stands in."""
+    """Gradients on, no inference mode, autocast or transform, `device` as the default: whatever the call stands in."""
     stack = ExitStack()
+    if inside_transform() is not None:
+        stack.enter_context(outside_transforms())
     if torch.is_inference_mode_enabled():
         stack.enter_context(torch.inference_mode(False))
     stack.enter_context(torch.enable_grad())
@@ -240,7 +258,8 @@ class _FirstCall:
             self.arguments: Sequence[_Restore] = ()  # nearly always: nothing that could be changed
         else:
             attached = [entry.args for entry in pending.journal]
-            self.arguments = _restorers([*pending.given.values(), *attached], tensors_too=bool(attached))
+            applies = any(entry.method == "apply" for entry in pending.journal)
+            self.arguments = _restorers([*pending.given.values(), *attached], tensors_too=applies)
         self.owner = get_ident()
         self.random: _Random = ()
         self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
@@ -324,24 +343,28 @@ def _refill(container: Any, content: list[Any]) -> None:
         container.update(content)
 
 
-def _module_restorers(given: nn.Module, tensors_too: bool) -> Iterator[_Restore]:
-    for module in given.modules():
-        if PENDING in vars(module):
-            continue  # a lazy module inside: its own first call undoes itself
-        state = vars(module)
-        for each in state.values():
-            if isinstance(each, (dict, set)):
-                yield functools.partial(_refill, each, list(each.items() if isinstance(each, dict) else each))
-        yield functools.partial(_refill, state, list(state.items()))
-        if tensors_too:
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None:
-                    yield functools.partial(_restore_tensor, tensor, tensor.data, tensor.detach().clone())
+def _module_restorers(module: nn.Module, tensors_too: bool) -> Iterator[_Restore]:
+    state = vars(module)
+    if PENDING in state or GATE in state:
+        return  # lazy, or being made by another thread: its own first call undoes itself
+    for each in state.values():
+        if isinstance(each, (dict, set)):
+            yield functools.partial(_refill, each, list(each.items() if isinstance(each, dict) else each))
+    yield functools.partial(_refill, state, list(state.items()))
+    for tensor in (*module._parameters.values(), *module._buffers.values()):
+        if tensor is not None:
+            yield functools.partial(
+                _restore_tensor, tensor, tensor.data, tensor.detach().clone() if tensors_too else None
+            )
+    for child in list(module._modules.values()):
+        if child is not None:
+            yield from _module_restorers(child, tensors_too)
 
 
-def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tensor) -> None:
+def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tensor | None) -> None:
     tensor.data = data  # the same storage: others may share it
-    data.copy_(values)
+    if values is not None:
+        data.copy_(values)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -351,7 +374,7 @@ def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tens
 def _build(call: _FirstCall, values: dict[str, Any], device: torch.device | None) -> None:
     """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
     # contexts cost microseconds, and nearly every first call stands in plain surroundings
-    if device is None and torch.is_grad_enabled() and not torch.is_inference_mode_enabled() and not any_autocast():
+    if device is None and _surroundings_are_plain():
         _build_here(call, values)
         return
     with _plain_surroundings(device):
@@ -429,7 +452,10 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 
 def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None) -> Any:
-    """The same for `module.forward(...)`, or for no call at all, with the arguments of one."""
+    """The same for `module.forward(...)`, or for no call at all, with the arguments of one.
+
+    (Threads that call `forward` directly, past `__call__`, do not meet the gate.)
+    """
     pending = waiting(module)
     if pending is not None:
         with pending.lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as outside_transforms
 from torch._subclasses import fake_tensor as _fake
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
@@ -18,7 +19,9 @@ __all__ = [
     "FakeTensorMode",
     "any_autocast",
     "fakes_cannot_follow",
+    "inside_transform",
     "is_made_here",
+    "outside_transforms",
     "unset_fake_mode",
 ]
 
@@ -30,6 +33,9 @@ DYNAMO_HOOK = "_initialize_hook"
 
 #: What `register_module_forward_pre_hook` fills: hooks that may change the arguments of any call.
 GLOBAL_PRE_HOOKS = _module._global_forward_pre_hooks
+
+#: () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None.
+inside_transform: Any = torch._C._functorch.peek_interpreter_stack
 
 #: () -> bool, over all device types at once.
 any_autocast: Any = torch._C._is_any_autocast_enabled

@@ -1466,7 +1466,7 @@ def at_once(workers: ThreadPoolExecutor, count: int, *modules: nn.Module, method
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("variant", ["plain", "hooked", "own-call", "nested", "failing", "forward"])
+@pytest.mark.parametrize("variant", ["plain", "hooked", "own-call", "nested", "failing"])
 def test_concurrent_first_calls_materialize_once(variant: str) -> None:
     built: list[int] = []
     ran: list[int] = []
@@ -1502,7 +1502,7 @@ def test_concurrent_first_calls_materialize_once(variant: str) -> None:
             module = in_form("function", cls)[0](inner=inner)
             if variant == "hooked":
                 module.register_forward_pre_hook(lambda m, args: hooked.append(1))
-            results = at_once(workers, threads, module, method="forward" if variant == "forward" else "__call__")
+            results = at_once(workers, threads, module)
             passed = [each for each in results if isinstance(each, Tensor)]
             failed = threads - len(passed)
             assert failed == (3 if variant == "failing" else 0)

@@ -94,6 +94,20 @@ def test_any_autocast():
         assert torch_private.any_autocast() is True
 
 
+def test_transforms_are_seen_and_left():
+    def inside(x):
+        assert torch_private.inside_transform() is not None
+        with torch_private.outside_transforms():
+            assert torch_private.inside_transform() is None
+            made.append(nn.Linear(3, 2))
+        return made[-1](x).sum()
+
+    made = []
+    assert torch_private.inside_transform() is None
+    torch.func.grad(inside)(torch.ones(3))
+    assert made[0](torch.ones(3)).requires_grad
+
+
 def test_is_made_here():
     cpu, meta = torch.empty(1, device="cpu"), torch.empty(1, device="meta")
     assert torch_private.is_made_here(cpu)
