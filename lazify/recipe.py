@@ -17,6 +17,7 @@ from lazify.known import is_torchs, known
 from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import (
     ANYTHING,
+    POSITIONAL,
     SELF,
     VARIADIC,
     arrange,
@@ -49,6 +50,8 @@ class Recipe:
         plain_init: whether all that is given and inferred can simply go to the constructor, by keyword.
         new: the `__new__` of a class that has its own.
         metaclass_call: the `__call__` of a metaclass that has its own.
+        direct: name and dimension, where the only rule is the size of a dimension of forward's first argument and
+            nothing else is special about the class: its first calls go the short way.
         plain_call: whether arguments reach `forward` as they were passed.
         decorated: whether the class itself was rewritten.
         solved: what searches found: (given arguments, structure of the call) -> values. The one thing that grows.
@@ -70,6 +73,7 @@ class Recipe:
     new: Callable[..., Any] | None
     metaclass_call: Callable[..., Any] | None
     plain_call: bool
+    direct: tuple[str, int] | None
     decorated: bool
     solved: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
@@ -150,6 +154,11 @@ def compile_recipe(
     shown = reduce(with_self, rules, added.values())
     optional = {name: p.replace(default=p.default if p.default is not p.empty else None) for name, p in added.items()}
     named = f"{wrapped.__qualname__ if decorated else 'Lazy' + wrapped.__name__}.__init__"
+    by_keyword = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    plain_init = not (decorated or added or has_new or has_metaclass_call) and all(
+        p.kind in by_keyword for p in signature.parameters.values()
+    )
+    plain_call = wrapped.__call__ is nn.Module.__call__
     return Recipe(
         wrapped=wrapped,
         options=options,
@@ -163,15 +172,21 @@ def compile_recipe(
         bind=binder(reduce(with_self, rules, optional.values()), named, optional=rules),
         bind_strictly=binder(shown, named, optional=rules),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
-        plain_init=not (decorated or added or has_new or has_metaclass_call)
-        and all(
-            p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY) for p in signature.parameters.values()
-        ),
+        plain_init=plain_init,
         new=new if has_new else None,
         metaclass_call=metaclass_call if has_metaclass_call else None,
-        plain_call=wrapped.__call__ is nn.Module.__call__,
+        plain_call=plain_call,
+        direct=_direct(rules, forward) if plain_init and plain_call and not guessed else None,
         decorated=decorated,
     )
+
+
+def _direct(rules: Mapping[str, Rule], forward: Signature) -> tuple[str, int] | None:
+    first = next(iter(forward.parameters.values()), None)
+    if first is None or first.kind not in POSITIONAL or len(rules) != 1:
+        return None
+    ((name, rule),) = rules.items()
+    return (name, rule.dim) if isinstance(rule, Axis) and rule.of in (None, first.name) else None
 
 
 def _with_self(signature: Signature) -> Signature:

@@ -21,6 +21,7 @@ __all__ = [
     "ANYTHING",
     "NOT_GIVEN",
     "ORIGINAL",
+    "POSITIONAL",
     "annotations_of",
     "arrange",
     "binder",
