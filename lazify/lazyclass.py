@@ -49,9 +49,7 @@ def _begin(
     module: nn.Module, lazy: type[nn.Module], recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     """What `__init__` does: bind, then build at once if everything is given, else become lazy."""
-    bound = recipe.bind(None, *args, **kwargs)
-    given = {name: value for name, value in bound.items() if value is not NOT_GIVEN}
-    del given["self"]
+    given = _bound(recipe, args, kwargs)
     for name in recipe.rules:
         if name not in given:
             break
@@ -63,6 +61,23 @@ def _begin(
     if type(module) is not lazy:
         module.__class__ = lazy
     module.__dict__[PENDING] = Pending(recipe, given)
+
+
+def _bound(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What was given, by name.
+
+    Python itself binds, in its own words where it fails; a plain call of a plain signature it need not be asked about.
+    """
+    names = recipe.positional
+    if names is not None and len(args) <= len(names) and recipe.accepted >= kwargs.keys():
+        given = dict(zip(names, args, strict=False))
+        given.update(kwargs)
+        if len(given) == len(args) + len(kwargs) and given.keys() >= recipe.required:
+            return given
+    bound = recipe.bind(None, *args, **kwargs)
+    given = {name: value for name, value in bound.items() if value is not NOT_GIVEN}
+    del given["self"]
+    return given
 
 
 # ---------------------------------------------------------------------------------------------

@@ -253,18 +253,20 @@ class _FirstCall:
         self.pending = pending
         self.lazy = type(module)
         self.state = module.__dict__.copy()
-        plain = _PLAIN.issuperset(map(type, pending.given.values()))
-        if plain and not pending.journal:
-            self.arguments: Sequence[_Restore] = ()  # nearly always: nothing that could be changed
-        else:
-            attached = [entry.args for entry in pending.journal]
-            applies = any(entry.method == "apply" for entry in pending.journal)
-            self.arguments = _restorers([*pending.given.values(), *attached], tensors_too=applies)
+        self.arguments: Sequence[_Restore] = ()
         self.owner = get_ident()
         self.random: _Random = ()
         self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
         self.inner: list[_FirstCall] | None = None
         self.compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
+
+    def keep_arguments(self) -> None:
+        """Remember what constructor arguments hold now."""
+        given, journal = self.pending.given.values(), self.pending.journal
+        if journal or not _PLAIN.issuperset(map(type, given)):
+            attached = [entry.args for entry in journal]
+            applies = any(entry.method == "apply" for entry in journal)
+            self.arguments = _restorers([*given, *attached], tensors_too=applies)
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
 
@@ -484,6 +486,7 @@ def _attempt(
     device = _other_device(pending, args, kwargs)
     under_way = local.under_way
     first = _FirstCall(module, pending)
+    first.keep_arguments()
     under_way.append(first)
     try:
         if watched:

@@ -46,6 +46,8 @@ class Recipe:
         guessed: the inferred parameters whose rule is only what their name suggests, or unknown.
         added: constructor parameters that only rules read (`expansion_ratio`).
         forward: the parameters of `forward`.
+        positional, accepted, required: of `bind`, the names in order, all names, and those that must be given, where
+            that is all there is to know about binding (no positional-only and no variadic parameters); else None.
         bind, bind_strictly, bind_forward: functions with those signatures that return what was bound.
         plain_init: whether all that is given and inferred can simply go to the constructor, by keyword.
         new: the `__new__` of a class that has its own.
@@ -66,6 +68,9 @@ class Recipe:
     guessed: frozenset[str]
     added: Mapping[str, Parameter]
     forward: Signature
+    positional: tuple[str, ...] | None
+    accepted: frozenset[str]
+    required: frozenset[str]
     bind: Callable[..., dict[str, Any]]
     bind_strictly: Callable[..., dict[str, Any]]
     bind_forward: Callable[..., dict[str, Any]]
@@ -159,6 +164,8 @@ def compile_recipe(
         p.kind in by_keyword for p in signature.parameters.values()
     )
     plain_call = wrapped.__call__ is nn.Module.__call__
+    simple = plain_init and all(p.kind in by_keyword for p in shown.parameters.values() if p is not SELF)
+    taken = [p for p in shown.parameters.values() if p is not SELF] if simple else []
     return Recipe(
         wrapped=wrapped,
         options=options,
@@ -169,6 +176,9 @@ def compile_recipe(
         guessed=frozenset(guessed),
         added=added,
         forward=forward,
+        positional=tuple(p.name for p in taken if p.kind is Parameter.POSITIONAL_OR_KEYWORD) if simple else None,
+        accepted=frozenset([*(p.name for p in taken), *rules]),
+        required=frozenset(p.name for p in taken if p.default is p.empty),
         bind=binder(reduce(with_self, rules, optional.values()), named, optional=rules),
         bind_strictly=binder(shown, named, optional=rules),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
