@@ -14,18 +14,10 @@ import torch
 import wrapt
 from torch import nn
 
+from lazify.construction import construct, constructing, original_init
 from lazify.errors import DefinitionError, NotMaterializedError, compose
-from lazify.materialization import (
-    PENDING,
-    Entry,
-    Pending,
-    call,
-    construct,
-    first_call,
-    local,
-    original_init,
-    waiting,
-)
+from lazify.materialization import call, first_call
+from lazify.pending import PENDING, Entry, Pending, waiting
 from lazify.recipe import Recipe, compile_recipe
 from lazify.rules import Axis
 from lazify.signatures import NOT_GIVEN, ORIGINAL, annotations_of, call_signature, unlazified
@@ -497,7 +489,7 @@ def _is_original_construction(cls: type, args: Any, kwargs: Any, decorated: type
     recipe: Recipe | None = definer.__dict__.get(RECIPE)
     if recipe is None or (decorated is not None and definer is not decorated):
         return True
-    if any(issubclass(cls, each) for each in local.constructing):
+    if any(issubclass(cls, each) for each in constructing.classes):
         try:
             recipe.signature.bind(*args, **kwargs)
         except TypeError:

@@ -15,232 +15,52 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from threading import RLock, get_ident
-from types import MethodType
+from collections.abc import Callable, Mapping, Sequence
+from threading import get_ident
 from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify.construction import (
+    bring_along,
+    construct,
+    plain_surroundings,
+    set_class,
+    slots,
+    surroundings_are_plain,
+)
 from lazify.errors import InferenceError
 from lazify.inference import NotFound, infer, search, structure, tensors
+from lazify.pending import PENDING, Pending, waiting
 from lazify.probing import Probe
 from lazify.recipe import Recipe
-from lazify.torch_private import (
-    GATE,
-    GLOBAL_PRE_HOOKS,
-    any_autocast,
-    inside_transform,
-    is_made_here,
-    outside_transforms,
+from lazify.restoring import (
+    PLAIN,
+    Random,
+    Restore,
+    carry_over,
+    changes,
+    contents,
+    random_state,
+    restorers,
 )
+from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, is_made_here
 
-__all__ = ["PENDING", "Entry", "Pending", "call", "construct", "first_call", "local", "original_init", "waiting"]
+__all__ = ["call", "first_call"]
 
 logger = logging.getLogger("lazify")
 
-#: Past every `__setattr__`: `set_class(module, "__class__", cls)`.
-set_class = object.__setattr__
 
-#: The one key that lazify adds to a lazy instance's `__dict__`.
-PENDING = "_lazify_pending"
-
-
-@dataclass
-class Entry:
-    """One thing done to a lazy instance, to be done again to the real module."""
-
-    method: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    hook: int | None = None  # id of the hook that it registered
-
-
-class Pending:
-    """What a lazy instance knows before its first call.
-
-    Attributes:
-        recipe: that of its lazy class.
-        given: constructor arguments, by name.
-        journal: what was done to the instance, in order.
-        stand_in: a bare module that holds what was attached meanwhile (hooks, attributes, submodules);
-            made when first needed.
-        handles: hook id -> the handle that the user holds, to be pointed at the real module.
-        moved: whether a device was chosen before the first call.
-        lock: held during the first call.
-    """
-
-    __slots__ = ("given", "handles", "journal", "lock", "moved", "recipe", "stand_in")
-
-    def __init__(self, recipe: Recipe, given: dict[str, Any]) -> None:
-        self.recipe = recipe
-        self.given = given
-        self.journal: list[Entry] = []
-        self.stand_in: nn.Module | None = None
-        self.handles: dict[int, RemovableHandle] = {}
-        self.moved = False
-        self.lock = RLock()
-
-    def copy(self, duplicate: Callable[[Any], Any]) -> Pending:
-        """A copy with its own lock; nobody holds handles on its hooks."""
-        twin = Pending(self.recipe, duplicate(self.given))
-        twin.journal, twin.stand_in = duplicate((self.journal, self.stand_in))
-        twin.moved = self.moved
-        return twin
-
-    def attached(self) -> nn.Module:
-        if self.stand_in is None:
-            self.stand_in = nn.Module()
-        return self.stand_in
-
-
-# ---------------------------------------------------------------------------------------------
-# Constructing in place
-
-
-class _Local(threading.local):
-    """Per thread: which classes are inside their own constructor, which first calls are under way."""
+class _UnderWay(threading.local):
+    """Per thread: the first calls under way, each inside the one before."""
 
     def __init__(self) -> None:
-        self.constructing: list[type] = []
-        self.under_way: list[_FirstCall] = []
+        self.calls: list[_FirstCall] = []
 
 
-local = _Local()
-
-
-def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> None:
-    """Make `module` an instance of the wrapped class, as `wrapped(...)` would: `__new__`, metaclass and all."""
-    if recipe.new is not None or recipe.metaclass_call is not None:
-        _construct_specially(module, recipe, *recipe.arrange(arguments))
-        return
-    args, kwargs = recipe.arrange(arguments)
-    set_class(module, "__class__", recipe.wrapped)
-    original_init(module, recipe, args, kwargs)
-
-
-def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
-    """Run the unlazified constructor; what it constructs of its own class is not lazy (see `lazyclass`)."""
-    constructing = local.constructing
-    constructing.append(recipe.wrapped)
-    try:
-        recipe.init(module, *args, **kwargs)
-    finally:
-        constructing.pop()
-
-
-def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
-    """Where the class has its own `__new__`, or its metaclass its own `__call__`, these decide what is made."""
-    wrapped: Any = recipe.wrapped
-    local.constructing.append(wrapped)
-    try:
-        if recipe.metaclass_call is not None:
-            _adopt(module, recipe.metaclass_call(wrapped, *args, **kwargs))
-            return
-        assert recipe.new is not None
-        made = recipe.new(wrapped, *args, **kwargs)
-        _adopt(module, made)
-        if type(made) is wrapped:
-            recipe.init(module, *args, **kwargs)
-        elif isinstance(made, wrapped):
-            type(made).__init__(module, *args, **kwargs)
-    finally:
-        local.constructing.pop()
-
-
-def _adopt(module: nn.Module, made: nn.Module) -> None:
-    """Take over class and state of an object that only its own class can make, and what it ties to itself."""
-    set_class(module, "__class__", type(made))
-    state = vars(made)
-    if (gate := vars(module).get(GATE)) is not None:
-        state[GATE] = gate
-    object.__setattr__(module, "__dict__", state)  # shared from here on: what still holds `made` sees the same
-    for name in _slots(type(made)):
-        if hasattr(made, name):
-            object.__setattr__(module, name, getattr(made, name))
-    for inside in module.modules() if "_modules" in state else ():
-        for container in (vars(inside), *(each for each in vars(inside).values() if isinstance(each, dict))):
-            for key, value in container.items():
-                if isinstance(value, MethodType) and value.__self__ is made:
-                    container[key] = MethodType(value.__func__, module)
-                elif value is made:
-                    container[key] = module
-
-
-def _slots(cls: type) -> Iterator[str]:
-    for base in cls.__mro__:
-        slots = base.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__"):
-                yield name if not name.startswith("__") else f"_{base.__name__.lstrip('_')}{name}"
-
-
-# ---------------------------------------------------------------------------------------------
-# The surroundings of a construction: as if it stood in a plain line of code, on the right device
-
-
-def _surroundings_are_plain() -> bool:
-    return (
-        torch.is_grad_enabled()
-        and not torch.is_inference_mode_enabled()
-        and not any_autocast()
-        and inside_transform() is None
-    )
-
-
-def _plain_surroundings(device: torch.device | None) -> ExitStack:
-    """Gradients on, no inference mode, autocast or transform, `device` as the default: whatever the call stands in."""
-    stack = ExitStack()
-    if inside_transform() is not None:
-        stack.enter_context(outside_transforms())
-    if torch.is_inference_mode_enabled():
-        stack.enter_context(torch.inference_mode(False))
-    stack.enter_context(torch.enable_grad())
-    for kind in {"cpu", "cuda" if device is None else device.type} - {"meta"}:
-        if torch.is_autocast_enabled(kind):
-            stack.enter_context(torch.autocast(kind, enabled=False))
-    if device is not None:
-        stack.enter_context(device)
-    return stack
-
-
-def _other_device(pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.device | None:
-    """The input's device, where parameters would not be made on it anyway.
-
-    None too if a device was chosen before, or if there is no input tensor to follow.
-    """
-    if pending.moved or pending.given.get("device") is not None:
-        return None
-    tensor = args[0] if args and isinstance(args[0], torch.Tensor) else next(tensors((args, kwargs)), None)
-    if tensor is None or is_made_here(tensor):
-        return None
-    return tensor.device
-
-
-def _bring_along(module: nn.Module, device: torch.device) -> None:
-    """Move what the constructor made elsewhere all the same (from numpy arrays, say)."""
-    if any(t is not None and t.device != device for t in (*module.parameters(), *module.buffers())):
-        module.to(device)
-
-
-# ---------------------------------------------------------------------------------------------
-# Taking back
-
-_Random: TypeAlias = "Sequence[tuple[Callable[[torch.Tensor], Any], torch.Tensor]]"
-
-
-def _random_state(device: torch.device | None) -> _Random:
-    """What restores the random state: of the CPU, and of the device where parameters will be drawn."""
-    cpu = torch.default_generator
-    states: list[Any] = [(cpu.set_state, cpu.get_state())]
-    if device is not None and device.type not in ("cpu", "meta"):
-        backend = torch.get_device_module(device)
-        states.append((lambda state: backend.set_rng_state(state, device), backend.get_rng_state(device)))
-    return states
+under_way = _UnderWay()
 
 
 class _FirstCall:
@@ -253,9 +73,9 @@ class _FirstCall:
         self.pending = pending
         self.lazy = type(module)
         self.state = module.__dict__.copy()
-        self.arguments: Sequence[_Restore] = ()
+        self.arguments: Sequence[Restore] = ()
         self.owner = get_ident()
-        self.random: _Random = ()
+        self.random: Random = ()
         self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
         self.inner: list[_FirstCall] | None = None
         self.compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
@@ -263,10 +83,10 @@ class _FirstCall:
     def keep_arguments(self) -> None:
         """Remember what constructor arguments hold now."""
         given, journal = self.pending.given.values(), self.pending.journal
-        if journal or not _PLAIN.issuperset(map(type, given)):
+        if journal or not PLAIN.issuperset(map(type, given)):
             attached = [entry.args for entry in journal]
             applies = any(entry.method == "apply" for entry in journal)
-            self.arguments = _restorers([*given, *attached], tensors_too=applies)
+            self.arguments = restorers([*given, *attached], tensors_too=applies)
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
 
@@ -280,14 +100,14 @@ class _FirstCall:
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
 
-    def passed(self, under_way: list[_FirstCall]) -> None:
+    def passed(self, calls: list[_FirstCall]) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:
             self.module.__dict__.pop(GATE, None)
         else:
             self.module.__dict__[GATE] = self.compiled
-        if under_way:
-            outer = under_way[-1]
+        if calls:
+            outer = calls[-1]
             outer.inner = [*(outer.inner or ()), self]
 
     def rewind(self) -> None:
@@ -300,7 +120,7 @@ class _FirstCall:
             restore_argument()
         for restore, state in self.random:
             restore(state)
-        for name in _slots(type(self.module)):
+        for name in slots(type(self.module)):
             if hasattr(self.module, name):
                 object.__delattr__(self.module, name)
         self.inner = self.handles = None
@@ -315,60 +135,6 @@ class _FirstCall:
             del state[name]
 
 
-_Restore: TypeAlias = "Callable[[], object]"
-_PLAIN = frozenset({int, float, bool, str, type(None), type, torch.dtype, torch.device})
-
-
-def _restorers(values: Iterable[Any], tensors_too: bool) -> list[_Restore]:
-    """What brings constructor arguments back to what they are now, should constructor or call change them.
-
-    Containers and modules, however nested; the values of tensors only if asked, since they take memory.
-    """
-    found: list[_Restore] = []
-    for value in values:
-        if isinstance(value, (list, dict, set)):
-            found.append(functools.partial(_refill, value, list(value.items() if isinstance(value, dict) else value)))
-        if isinstance(value, (list, tuple, set)):
-            found += _restorers(value, tensors_too)
-        elif isinstance(value, dict):
-            found += _restorers(value.values(), tensors_too)
-        elif isinstance(value, nn.Module):
-            found += _module_restorers(value, tensors_too)
-    return found
-
-
-def _refill(container: Any, content: list[Any]) -> None:
-    if isinstance(container, list):
-        container[:] = content
-    else:
-        container.clear()
-        container.update(content)
-
-
-def _module_restorers(module: nn.Module, tensors_too: bool) -> Iterator[_Restore]:
-    state = vars(module)
-    if PENDING in state or GATE in state:
-        return  # lazy, or being made by another thread: its own first call undoes itself
-    for each in state.values():
-        if isinstance(each, (dict, set)):
-            yield functools.partial(_refill, each, list(each.items() if isinstance(each, dict) else each))
-    yield functools.partial(_refill, state, list(state.items()))
-    for tensor in (*module._parameters.values(), *module._buffers.values()):
-        if tensor is not None:
-            yield functools.partial(
-                _restore_tensor, tensor, tensor.data, tensor.detach().clone() if tensors_too else None
-            )
-    for child in list(module._modules.values()):
-        if child is not None:
-            yield from _module_restorers(child, tensors_too)
-
-
-def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tensor | None) -> None:
-    tensor.data = data  # the same storage: others may share it
-    if values is not None:
-        data.copy_(values)
-
-
 # ---------------------------------------------------------------------------------------------
 # Building
 
@@ -376,10 +142,10 @@ def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tens
 def _build(call: _FirstCall, values: dict[str, Any], device: torch.device | None) -> None:
     """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
     # contexts cost microseconds, and nearly every first call stands in plain surroundings
-    if device is None and _surroundings_are_plain():
+    if device is None and surroundings_are_plain():
         _build_here(call, values)
         return
-    with _plain_surroundings(device):
+    with plain_surroundings(device):
         _build_here(call, values, device)
 
 
@@ -395,7 +161,7 @@ def _build_here(call: _FirstCall, values: dict[str, Any], device: torch.device |
     else:
         construct(module, recipe, {**pending.given, **values})
     if device is not None:
-        _bring_along(module, device)
+        bring_along(module, device)
     if pending.journal:
         _replay(call)
 
@@ -424,11 +190,6 @@ def _still_registered(pending: Pending, hook: int) -> bool:
 
 # ---------------------------------------------------------------------------------------------
 # The first call
-
-
-def waiting(module: nn.Module) -> Pending | None:
-    """What `module` knows while it is lazy, None once it is real."""
-    return module.__dict__.get(PENDING)
 
 
 def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -484,10 +245,10 @@ def _attempt(
     watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
     values = _if_found(find, pending, args, kwargs, method) if watched else find(pending, args, kwargs, method)
     device = _other_device(pending, args, kwargs)
-    under_way = local.under_way
+    calls = under_way.calls
     first = _FirstCall(module, pending)
     first.keep_arguments()
-    under_way.append(first)
+    calls.append(first)
     try:
         if watched:
             _build_watched(first, values, device, find)
@@ -501,8 +262,8 @@ def _attempt(
         first.undo()
         raise
     finally:
-        under_way.pop()
-    first.passed(under_way)
+        calls.pop()
+    first.passed(calls)
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result
@@ -517,8 +278,8 @@ def _is_simple(pending: Pending, x: Any) -> bool:
         and not GLOBAL_PRE_HOOKS
         and is_made_here(x)
         and x.dim() > pending.recipe.direct[1] >= -x.dim()  # type: ignore[index]
-        and _PLAIN.issuperset(map(type, pending.given.values()))
-        and _surroundings_are_plain()
+        and PLAIN.issuperset(map(type, pending.given.values()))
+        and surroundings_are_plain()
     )
 
 
@@ -528,9 +289,9 @@ def _simple_attempt(module: nn.Module, pending: Pending, recipe: Recipe, x: torc
     (A first call competes with the construction of one small layer: a tenth of that is a dozen Python calls.)
     """
     name, dim = cast("tuple[str, int]", recipe.direct)
-    state, under_way = module.__dict__, local.under_way
+    state, calls = module.__dict__, under_way.calls
     first = _FirstCall(module, pending)
-    under_way.append(first)
+    calls.append(first)
     try:
         state[GATE] = first
         set_class(module, "__class__", recipe.wrapped)
@@ -541,8 +302,8 @@ def _simple_attempt(module: nn.Module, pending: Pending, recipe: Recipe, x: torc
         first.undo()
         raise
     finally:
-        under_way.pop()
-    first.passed(under_way)
+        calls.pop()
+    first.passed(calls)
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, {name: x.shape[dim]})
     return result
@@ -557,6 +318,19 @@ def _by_rules(
 ) -> dict[str, Any]:
     recipe = pending.recipe
     return infer(recipe, pending.given, recipe.bind_forward(None, *args, **kwargs))
+
+
+def _other_device(pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.device | None:
+    """The input's device, where parameters would not be made on it anyway.
+
+    None too if a device was chosen before, or if there is no input tensor to follow.
+    """
+    if pending.moved or pending.given.get("device") is not None:
+        return None
+    tensor = args[0] if args and isinstance(args[0], torch.Tensor) else next(tensors((args, kwargs)), None)
+    if tensor is None or is_made_here(tensor):
+        return None
+    return tensor.device
 
 
 # ---------------------------------------------------------------------------------------------
@@ -576,7 +350,7 @@ def _guess_or_search(
     seen = not recipe.plain_call or pending.handles or _has_pre_hooks(pending)
     if seen or guess is None or structure((pending.given, args, kwargs)) in recipe.solved:
         return _attempt(module, pending, args, kwargs, method, _by_search)
-    random = _random_state(_other_device(pending, args, kwargs))
+    random = random_state(_other_device(pending, args, kwargs))
     try:
         return _attempt(module, pending, args, kwargs, method, _by_rules)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
@@ -635,7 +409,7 @@ def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torc
     others the module is built anew; where they could not be had before, it is built only there.
     """
     module, pending = call.module, call.pending
-    call.random = _random_state(device)
+    call.random = random_state(device)
     if values is None:
         set_class(module, "__class__", pending.recipe.wrapped)
         vars(module).update(vars(pending.attached()), **{GATE: call})
@@ -651,56 +425,14 @@ def _build_watched(call: _FirstCall, values: dict[str, Any] | None, device: torc
         looked = find if values is None else functools.partial(_if_found, find)
         final = looked(pending, args, kwargs, "forward")
         if final is not None and not _same(values, final):
-            changes = {} if values is None else _changes(built, vars(module))
+            done = {} if values is None else changes(built, vars(module))
             call.rewind()
             _build(call, final, device if device is not None else _other_device(pending, args, kwargs))
-            _carry_over(built, changes, vars(module))
+            carry_over(built, done, vars(module))
         return module.forward(*args, **kwargs)
 
-    built = _contents(vars(module))
+    built = contents(vars(module))
     vars(module)["forward"] = watch
-
-
-#: Of a module's `__dict__`: its values, and for dicts in it what they hold, in order.
-_Contents: TypeAlias = "dict[str, Any]"
-_GONE = object()
-
-
-def _contents(state: dict[str, Any]) -> _Contents:
-    return {name: dict(value) if isinstance(value, dict) else value for name, value in state.items() if name != GATE}
-
-
-def _changes(before: _Contents, state: dict[str, Any]) -> _Contents:
-    """What hooks did to a module since it was built: for each attribute, or key of a dict in it, the new value."""
-    after = _contents(state)
-    changes: _Contents = {}
-    for name in {**before, **after}:
-        old, new = before.get(name, _GONE), after.get(name, _GONE)
-        if isinstance(old, dict) and isinstance(new, dict):
-            inside = {k: new.get(k, _GONE) for k in {**old, **new} if new.get(k, _GONE) is not old.get(k, _GONE)}
-            if inside:
-                changes[name] = inside
-        elif new is not old:
-            changes[name] = new
-    return changes
-
-
-def _carry_over(before: _Contents, changes: _Contents, state: dict[str, Any]) -> None:
-    """Do the same to the module built anew; its hooks have other numbers, in the same order."""
-    for name, change in changes.items():
-        if isinstance(before.get(name), dict) and isinstance(change, dict):
-            renumbered = dict(zip(before[name], state[name], strict=False)) if "_hooks" in name else {}
-            for key, value in change.items():
-                _put(state[name], renumbered.get(key, key), value)
-        else:
-            _put(state, name, change)
-
-
-def _put(container: dict[Any, Any], key: Any, value: Any) -> None:
-    if value is _GONE:
-        container.pop(key, None)
-    else:
-        container[key] = value
 
 
 def _same(values: Any, others: Any) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
+# () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None
+from torch._C._functorch import peek_interpreter_stack as inside_transform
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as outside_transforms
 from torch._subclasses import fake_tensor as _fake
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -33,9 +36,6 @@ DYNAMO_HOOK = "_initialize_hook"
 
 #: What `register_module_forward_pre_hook` fills: hooks that may change the arguments of any call.
 GLOBAL_PRE_HOOKS = _module._global_forward_pre_hooks
-
-#: () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None.
-inside_transform: Any = torch._C._functorch.peek_interpreter_stack
 
 #: () -> bool, over all device types at once.
 any_autocast: Any = torch._C._is_any_autocast_enabled

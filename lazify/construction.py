@@ -1,0 +1,140 @@
+"""Constructing in place: an object that exists becomes an instance of a class, as if the class had been called."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import nn
+
+from lazify.recipe import Recipe
+from lazify.torch_private import GATE, any_autocast, inside_transform, outside_transforms
+
+__all__ = [
+    "bring_along",
+    "construct",
+    "constructing",
+    "original_init",
+    "plain_surroundings",
+    "set_class",
+    "slots",
+    "surroundings_are_plain",
+]
+
+#: Past every `__setattr__`: `set_class(module, "__class__", cls)`.
+set_class = object.__setattr__
+
+
+class _Constructing(threading.local):
+    """Per thread: the wrapped classes that are inside their own constructor."""
+
+    def __init__(self) -> None:
+        self.classes: list[type] = []
+
+
+constructing = _Constructing()
+
+
+def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> None:
+    """Make `module` an instance of the wrapped class, as `wrapped(...)` would: `__new__`, metaclass and all."""
+    if recipe.new is not None or recipe.metaclass_call is not None:
+        _construct_specially(module, recipe, *recipe.arrange(arguments))
+        return
+    args, kwargs = recipe.arrange(arguments)
+    set_class(module, "__class__", recipe.wrapped)
+    original_init(module, recipe, args, kwargs)
+
+
+def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
+    """Run the unlazified constructor; what it constructs of its own class is not lazy (see `lazyclass`)."""
+    classes = constructing.classes
+    classes.append(recipe.wrapped)
+    try:
+        recipe.init(module, *args, **kwargs)
+    finally:
+        classes.pop()
+
+
+def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
+    """Where the class has its own `__new__`, or its metaclass its own `__call__`, these decide what is made."""
+    wrapped: Any = recipe.wrapped
+    constructing.classes.append(wrapped)
+    try:
+        if recipe.metaclass_call is not None:
+            _adopt(module, recipe.metaclass_call(wrapped, *args, **kwargs))
+            return
+        assert recipe.new is not None
+        made = recipe.new(wrapped, *args, **kwargs)
+        _adopt(module, made)
+        if type(made) is wrapped:
+            recipe.init(module, *args, **kwargs)
+        elif isinstance(made, wrapped):
+            type(made).__init__(module, *args, **kwargs)
+    finally:
+        constructing.classes.pop()
+
+
+def _adopt(module: nn.Module, made: nn.Module) -> None:
+    """Take over class and state of an object that only its own class can make, and what it ties to itself."""
+    set_class(module, "__class__", type(made))
+    state = vars(made)
+    if (gate := vars(module).get(GATE)) is not None:
+        state[GATE] = gate
+    object.__setattr__(module, "__dict__", state)  # shared from here on: what still holds `made` sees the same
+    for name in slots(type(made)):
+        if hasattr(made, name):
+            object.__setattr__(module, name, getattr(made, name))
+    for inside in module.modules() if "_modules" in state else ():
+        for container in (vars(inside), *(each for each in vars(inside).values() if isinstance(each, dict))):
+            for key, value in container.items():
+                if isinstance(value, MethodType) and value.__self__ is made:
+                    container[key] = MethodType(value.__func__, module)
+                elif value is made:
+                    container[key] = module
+
+
+def slots(cls: type) -> Iterator[str]:
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__"):
+                yield name if not name.startswith("__") else f"_{base.__name__.lstrip('_')}{name}"
+
+
+# ---------------------------------------------------------------------------------------------
+# The surroundings of a construction: as if it stood in a plain line of code, on the right device
+
+
+def surroundings_are_plain() -> bool:
+    return (
+        torch.is_grad_enabled()
+        and not torch.is_inference_mode_enabled()
+        and not any_autocast()
+        and inside_transform() is None
+    )
+
+
+def plain_surroundings(device: torch.device | None) -> ExitStack:
+    """Gradients on, no inference mode, autocast or transform, `device` as the default: whatever the call stands in."""
+    stack = ExitStack()
+    if inside_transform() is not None:
+        stack.enter_context(outside_transforms())
+    if torch.is_inference_mode_enabled():
+        stack.enter_context(torch.inference_mode(False))
+    stack.enter_context(torch.enable_grad())
+    for kind in {"cpu", "cuda" if device is None else device.type} - {"meta"}:
+        if torch.is_autocast_enabled(kind):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+    if device is not None:
+        stack.enter_context(device)
+    return stack
+
+
+def bring_along(module: nn.Module, device: torch.device) -> None:
+    """Move what the constructor made elsewhere all the same (from numpy arrays, say)."""
+    if any(t is not None and t.device != device for t in (*module.parameters(), *module.buffers())):
+        module.to(device)
