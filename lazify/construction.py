@@ -9,7 +9,7 @@ from types import MethodType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import is_grad_enabled, is_inference_mode_enabled, nn
 
 from lazify.recipe import Recipe
 from lazify.torch_private import GATE, any_autocast, inside_transform, outside_transforms
@@ -110,12 +110,7 @@ def slots(cls: type) -> Iterator[str]:
 
 
 def surroundings_are_plain() -> bool:
-    return (
-        torch.is_grad_enabled()
-        and not torch.is_inference_mode_enabled()
-        and not any_autocast()
-        and inside_transform() is None
-    )
+    return is_grad_enabled() and not is_inference_mode_enabled() and not any_autocast() and inside_transform() is None
 
 
 def plain_surroundings(device: torch.device | None) -> ExitStack:

@@ -66,19 +66,19 @@ under_way = _UnderWay()
 class _FirstCall:
     """One first call under way: how to begin again, and how to leave the instance as it was."""
 
-    __slots__ = ("arguments", "compiled", "handles", "inner", "lazy", "module", "owner", "pending", "random", "state")
+    # on the class: what most first calls never need
+    arguments: Sequence[Restore] = ()
+    random: Random = ()
+    handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
+    inner: list[_FirstCall] | None = None
+    compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
 
     def __init__(self, module: nn.Module, pending: Pending) -> None:
         self.module = module
         self.pending = pending
         self.lazy = type(module)
         self.state = module.__dict__.copy()
-        self.arguments: Sequence[Restore] = ()
         self.owner = get_ident()
-        self.random: Random = ()
-        self.handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
-        self.inner: list[_FirstCall] | None = None
-        self.compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
 
     def keep_arguments(self) -> None:
         """Remember what constructor arguments hold now."""
