@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -215,7 +216,10 @@ def structure(value: Any) -> Any:
         return (type(value), *(structure(getattr(value, f.name, None)) for f in dataclasses.fields(value)))
     if isinstance(value, (int, float, str, bool, type(None), type, torch.dtype, torch.device)):
         return value
-    return (type(value), getattr(value, "__qualname__", None))
+    try:
+        return weakref.ref(value)  # a function, say: this one, as long as it lives
+    except TypeError:
+        return object()  # never seen before
 
 
 def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> InferenceError:

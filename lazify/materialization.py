@@ -346,16 +346,18 @@ def _guess_or_search(
     it, or arguments that change on the way. Then, and if it fails, values are searched for.
     """
     recipe = pending.recipe
-    guess = _if_found(_by_rules, pending, args, kwargs, method)
+    key = structure((pending.given, args, kwargs))
+    guess = recipe.solved.get(key) or _if_found(_by_rules, pending, args, kwargs, method)
     seen = not recipe.plain_call or pending.handles or _has_pre_hooks(pending)
-    if seen or guess is None or structure((pending.given, args, kwargs)) in recipe.solved:
+    if seen or guess is None:
         return _attempt(module, pending, args, kwargs, method, _by_search)
     random = random_state(_other_device(pending, args, kwargs))
     try:
-        return _attempt(module, pending, args, kwargs, method, _by_rules)
+        return _attempt(module, pending, args, kwargs, method, lambda *_: guess)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
         for restore, state in random:
             restore(state)
+        recipe.solved.pop(key, None)
         try:
             values = _by_search(pending, args, kwargs, method)
         except InferenceError as error:

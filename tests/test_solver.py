@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -365,6 +366,43 @@ def test_the_second_instance_pays_nothing() -> None:
     other = lazy_cls()
     other(torch.randn(2, 6))
     assert other.linear.in_features == 12
+
+
+def test_what_was_found_for_one_function_is_not_taken_for_another() -> None:
+    """Given functions of one name may ask for other sizes."""
+
+    class Sized(nn.Module):
+        def __init__(self, size_of: Callable[[int], int], kk: int) -> None:
+            super().__init__()
+            self.linear = nn.Linear(size_of(kk), 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x)
+
+    lazy_cls = lazify(Sized, exclude=["kk"])
+    x = torch.randn(2, 12)
+    for factor in (2, 3, 4):
+        lazy_cls(lambda k, factor=factor: factor * k)(x)
+    first = lazy_cls(_same_repr(2))
+    first(x)
+    other = lazy_cls(_same_repr(3))
+    other(x)
+    assert other.linear.in_features == 12
+
+
+class _Factor(nn.Module):
+    """A module whose repr does not tell how it counts."""
+
+    factor: int
+
+    def forward(self, k: int) -> int:
+        return self.factor * k
+
+
+def _same_repr(factor: int) -> nn.Module:
+    module = _Factor()
+    module.factor = factor
+    return module
 
 
 # ---------------------------------------------------------------------------------------------
