@@ -1,4 +1,4 @@
-"""Section 1 of the contract: every form of `lazify`, over every kind of class that Python allows."""
+"""Every form of `lazify`, over every kind of class that Python allows."""
 
 from __future__ import annotations
 
@@ -430,7 +430,7 @@ def test_a_given_value_is_what_other_rules_see() -> None:
     assert (other.received["a"], other.received["b"]) == (5, 1)
 
 
-def test_the_contracts_expansion() -> None:
+def test_a_derived_argument_and_a_new_parameter() -> None:
     lazy_cls = lazify(
         nn.Conv2d,
         exclude={

@@ -1,4 +1,4 @@
-"""Section 3 of the contract, line by line: the first call, beside an eager twin to which the same was done."""
+"""The first call, beside an eager twin to which the same was done."""
 
 from __future__ import annotations
 
@@ -1828,7 +1828,7 @@ def test_repr(form: str) -> None:
     assert f"(0): {name}(in_features=?)" in repr(nn.Sequential(lazy_cls()))
 
 
-def test_the_contracts_repr() -> None:
+def test_repr_of_a_lazy_instance() -> None:
     assert repr(lazify(nn.Conv2d)(64, kernel_size=3)) == "LazyConv2d(in_channels=?, out_channels=64, kernel_size=3)"
 
 

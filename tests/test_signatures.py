@@ -1,4 +1,4 @@
-"""Section 2 of the contract: what a lazified constructor shows and accepts is the wrapped one, less what it infers."""
+"""What a lazified constructor shows and accepts is the wrapped one, less what it infers."""
 
 from __future__ import annotations
 
