@@ -25,6 +25,10 @@ class NotFound(Exception):
     """No rule, and no name, says what a parameter is: it takes a search."""
 
 
+#: Of a search that failed: how many of its tries an error shows.
+MOST_SHOWN = 6
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why a rule yields no value."""
@@ -236,8 +240,10 @@ def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> In
         return AmbiguousInferenceError(
             compose(f"more than one value fits the call of {wrapped}: {', '.join(names)}", facts, fix)
         )
-    best = sorted(solution.tried, key=lambda each: each[1].reach, reverse=True)[:6]
-    facts += [("tried", f"{_shown(values)}: {_why(run)}") for values, run in best]
+    order = sorted(range(len(solution.tried)), key=lambda at: solution.tried[at][1].reach, reverse=True)[:MOST_SHOWN]
+    for at in sorted(order):  # those that came furthest, in the order tried
+        values, run = solution.tried[at]
+        facts.append((f"tried, {at + 1} of {len(solution.tried)}", f"{_shown(values)}: {_why(run)}"))
     return InferenceError(compose(f"no value of {', '.join(names)} lets the call of {wrapped} pass", facts, fix))
 
 
