@@ -229,10 +229,9 @@ def structure(value: Any) -> Any:
 def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> InferenceError:
     wrapped = recipe.wrapped.__name__
     names = [name for name in recipe.rules if name in recipe.guessed]
-    shapes = ", ".join(f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN and n != "self")
     facts: list[tuple[str, object]] = [
         ("forward", f"{wrapped}.forward{recipe.forward}"),
-        ("called with", shapes or "no arguments"),
+        ("called with", _called_with(call)),
     ]
     fix = f"lazify({wrapped}, exclude={{{names[0]!r}: axis(1)}})  # or axis(n, of=...), or a function"
     if solution.rivals:
@@ -245,6 +244,11 @@ def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> In
         values, run = solution.tried[at]
         facts.append((f"tried, {at + 1} of {len(solution.tried)}", f"{_shown(values)}: {_why(run)}"))
     return InferenceError(compose(f"no value of {', '.join(names)} lets the call of {wrapped} pass", facts, fix))
+
+
+def _called_with(call: Mapping[str, Any]) -> str:
+    shapes = (f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN and n != "self")
+    return ", ".join(shapes) or "no arguments"
 
 
 def _shown(values: Mapping[str, Any]) -> str:
@@ -306,7 +310,6 @@ def _constructor_argument(name: str, recipe: Recipe, known: Mapping[str, Any]) -
 
 def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[str, Any]) -> InferenceError:
     wrapped = recipe.wrapped.__name__
-    shapes = ", ".join(f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN and n != "self")
     advice = {
         Unknown: f"lazify({wrapped}, exclude={{{name!r}: axis(1)}})  # or axis(n, of=...), or a function",
         Axis: f"lazify({wrapped}, exclude={{{name!r}: axis(n, of='...')}})  # another argument of forward",
@@ -317,7 +320,7 @@ def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[
             [
                 ("parameter", name),
                 ("forward", f"{wrapped}.forward{recipe.forward}"),
-                ("called with", shapes or "no arguments"),
+                ("called with", _called_with(call)),
                 ("tried", f"{rule}: {reason.text}"),
             ],
             f"{advice}\n{recipe.called}(..., {name}=...)  # or give it",

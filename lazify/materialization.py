@@ -1,6 +1,6 @@
 """The first call: build the real module in the lazy instance's place, run it, keep it or take it back.
 
-The only file that changes live modules. The way of one first call:
+With `construction` and `restoring`, the only files that change live modules. The way of one first call:
 
     module(x) -> values inferred -> [ gate up, class = wrapped, constructor, journal replayed ] -> the call
               -> passed: gate down           raised: the lazy state again, as if nothing had been

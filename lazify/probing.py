@@ -69,24 +69,13 @@ class Probe:
     kwargs: Mapping[str, Any]
     method: str = "__call__"
     real: bool = False
-    runs: int = 0
 
     def __call__(self, values: Mapping[str, Any]) -> Run:
-        self.runs += 1
         run = self._run(values)
         if run.error is not None and not self.real and fakes_cannot_follow(run.error):
             self.real = True
             run = self._run(values)
         return run
-
-    def refuses(self, values: Mapping[str, Any]) -> Exception | None:
-        """Why the constructor refuses the values; None if it takes them."""
-        with _aside():
-            try:
-                self._made(values)
-            except Exception as error:
-                return error
-        return None
 
     def _run(self, values: Mapping[str, Any]) -> Run:
         tracer = _Tracer()

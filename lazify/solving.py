@@ -213,8 +213,8 @@ class _Search:
     def determined(self, values: dict[str, Any], pinned: frozenset[str]) -> bool:
         """Whether the call refuses other values of what was never solved for."""
         for name in self.free(values, pinned):
-            if values[name] == self.unknowns.guesses.get(name) or values[name] in self.unknowns.sizes:
-                continue  # a convention, or the call itself, speaks for it
+            if values[name] == self.unknowns.guesses.get(name):
+                continue  # a convention speaks for it
             for step in _steps(values[name]):
                 other = {**values, name: values[name] + step}
                 if self.run(other).passed:
