@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from types import MethodType
 from typing import Any
@@ -18,8 +19,10 @@ __all__ = [
     "bring_along",
     "construct",
     "constructing",
+    "eager",
     "original_init",
     "plain_surroundings",
+    "quiet_subclass",
     "set_class",
     "slots",
     "surroundings_are_plain",
@@ -47,6 +50,13 @@ def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> N
     args, kwargs = recipe.arrange(arguments)
     set_class(module, "__class__", recipe.wrapped)
     original_init(module, recipe, args, kwargs)
+
+
+def eager(recipe: Recipe, arguments: Mapping[str, Any]) -> nn.Module:
+    """A module of the wrapped class, from all its constructor arguments by name."""
+    module: nn.Module = object.__new__(recipe.wrapped)
+    construct(module, recipe, dict(arguments))
+    return module
 
 
 def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
@@ -95,6 +105,14 @@ def _adopt(module: nn.Module, made: nn.Module) -> None:
                     container[key] = MethodType(value.__func__, module)
                 elif value is made:
                     container[key] = module
+
+
+def quiet_subclass(metaclass: Any, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+    """A class that no registry hears of."""
+    # abc needs its own bookkeeping; any other metaclass's __new__ may register or refuse what it sees
+    maker = abc.ABCMeta if issubclass(metaclass, abc.ABCMeta) else type
+    made: Any = maker.__new__(metaclass, name, bases, namespace)
+    return made
 
 
 def slots(cls: type) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "InferenceError",
     "LazifyError",
     "NotMaterializedError",
+    "UnpicklableError",
 ]
 
 
@@ -34,6 +36,10 @@ class NotMaterializedError(LazifyError, AttributeError, RuntimeError):
 
     It is an `AttributeError`, so that `hasattr` and duck typing work as on any other module.
     """
+
+
+class UnpicklableError(LazifyError, pickle.PicklingError):
+    """A lazy instance cannot be pickled: a rule has no name that another process could find it by."""
 
 
 def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = "") -> str:

@@ -7,7 +7,7 @@ import inspect
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -18,7 +18,7 @@ from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import NOT_GIVEN, VARIADIC
 from lazify.solving import Solution, Unknowns, solve, suggestions
 
-__all__ = ["NotFound", "describe", "infer", "search", "structure", "tensors"]
+__all__ = ["NotFound", "derived", "describe", "infer", "is_derived", "search", "structure", "tensors"]
 
 
 class NotFound(Exception):
@@ -136,6 +136,31 @@ def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any], onl
             raise _error(recipe, name, rule, value, call) from value.cause
         values[name] = value
     return values
+
+
+def derived(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, and what rules make of constructor arguments alone.
+
+    Raises:
+        Exception: whatever such a rule raises.
+    """
+    values = dict(values)
+    for name, rule in recipe.rules.items():
+        if name not in given and name not in values and is_derived(recipe, name):
+            value = _from_function(cast("Computed", rule), recipe, {**given, **values}, {})
+            if isinstance(value, Reason):
+                raise value.cause or ValueError(f"{name}: {value.text}")
+            values[name] = value
+    return values
+
+
+def is_derived(recipe: Recipe, name: str) -> bool:
+    """Whether the rule for `name` reads constructor arguments only, nothing of the call."""
+    rule = recipe.rules[name]
+    if not isinstance(rule, Computed):
+        return False
+    read = [p.name for p in rule.signature.parameters.values() if p.kind not in VARIADIC]
+    return bool(read) and not any(name in recipe.forward.parameters for name in read)
 
 
 def _is_absent(name: str, rule: Rule, recipe: Recipe, call: Mapping[str, Any]) -> bool:

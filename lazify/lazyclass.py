@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import abc
 import functools
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from copy import copy, deepcopy
+from types import FrameType, ModuleType
 from typing import Any, ClassVar, NoReturn, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import torch
 import wrapt
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.utils.hooks import RemovableHandle
 
-from lazify.construction import construct, constructing, original_init
-from lazify.errors import DefinitionError, NotMaterializedError, compose
-from lazify.materialization import call, first_call
-from lazify.pending import PENDING, Entry, Pending, waiting
+from lazify.checkpoints import saved_under, values_in
+from lazify.construction import construct, constructing, original_init, quiet_subclass
+from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
+from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded
+from lazify.materialization import call, first_call, materialize_with
+from lazify.pending import PENDING, Pending, waiting
+from lazify.placeholders import Placeholder
 from lazify.recipe import Recipe, compile_recipe
+from lazify.restoring import random_state
 from lazify.rules import Axis
 from lazify.signatures import NOT_GIVEN, ORIGINAL, annotations_of, call_signature, unlazified
-from lazify.torch_private import DYNAMO_HOOK
+from lazify.skeleton import CONTENT, Skeleton
+from lazify.torch_private import DYNAMO_HOOK, concrete, tree_map_only
 
 __all__ = ["RECIPE", "LazyInstance", "lazy_class", "pending_of", "rewrite"]
 
@@ -72,68 +82,13 @@ def _bound(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dic
     return given
 
 
-# ---------------------------------------------------------------------------------------------
-# What is done to a lazy instance, and done again to the real module
-
-#: Wait for the real module altogether.
-_DEFERRED = ("apply", "compile", "requires_grad_", "zero_grad")
-#: Likewise, but tried at once on an empty module: errors surface, and whether a device was chosen.
-_CONVERTING = """
-    _apply to to_empty cpu cuda ipu xpu mtia type float double half bfloat16 share_memory
-""".split()
-#: Done at once to the stand-in (so that the instance shows it), and recorded.
-_IMMEDIATE = """
-    train eval register_buffer register_parameter add_module register_module set_submodule
-""".split()
-#: As those, with a handle that must go on working.
-_HOOKING = """
-    register_forward_pre_hook register_forward_hook register_full_backward_pre_hook register_full_backward_hook
-    register_backward_hook register_state_dict_post_hook register_state_dict_pre_hook _register_state_dict_hook
-    _register_load_state_dict_pre_hook register_load_state_dict_pre_hook register_load_state_dict_post_hook
-""".split()
-#: What a container would say of its children: unknown yet.
-_CONTAINER = ("__len__", "__iter__", "__getitem__", "__contains__", "__reversed__")
-
-
-def _recorded(name: str, now: Callable[[LazyInstance, tuple[Any, ...], dict[str, Any]], Any]) -> Callable[..., Any]:
-    """The method `name` of lazy instances: `now` at once, the call itself again at the first call."""
-    original = getattr(nn.Module, name)
-
-    @functools.wraps(original)
-    def method(self: LazyInstance, *args: Any, **kwargs: Any) -> Any:
-        result = now(self, args, kwargs)
-        pending_of(self).journal.append(Entry(name, args, kwargs))
-        return result
-
-    return method
-
-
-def _deferred(name: str) -> Callable[..., Any]:
-    original = getattr(nn.Module, name)
-    signature = inspect.signature(original)
-
-    def now(self: LazyInstance, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        signature.bind(self, *args, **kwargs)
-        return None if name in ("compile", "zero_grad") else self
-
-    return _recorded(name, now)
-
-
-def _converting(name: str) -> Callable[..., Any]:
-    def now(self: LazyInstance, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        pending_of(self).moved |= _moves(name, args, kwargs)
-        return self
-
-    return _recorded(name, now)
-
-
-def _moves(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _moves(entry: Entry) -> bool:
     """Whether such a conversion chooses a device: it takes an empty tensor elsewhere, or fails to."""
 
     def device_after(device: str) -> str:
         probe = nn.Module()
         probe.probe = nn.Parameter(torch.empty(0, device=device))
-        getattr(nn.Module, name)(probe, *args, **kwargs)
+        getattr(nn.Module, entry.method)(probe, *entry.args, **entry.kwargs)
         return probe.probe.device.type
 
     if device_after("cpu") != "cpu":
@@ -144,40 +99,37 @@ def _moves(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         return True
 
 
-def _immediate(name: str) -> Callable[..., Any]:
-    def now(self: LazyInstance, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        stand_in = pending_of(self).attached()
-        result = getattr(nn.Module, name)(stand_in, *args, **kwargs)
-        if "training" in vars(self):
-            vars(self)["training"] = stand_in.training
-        return self if result is stand_in else result
-
-    return _recorded(name, now)
+def _refuse_sharing(entry: Entry) -> None:
+    """What torch refuses to do to uninitialized tensors for good, not only for now, it refuses here: `share_memory`."""
+    probe = nn.Module()
+    probe.probe = nn.UninitializedParameter()
+    with suppress(ValueError, NotImplementedError):  # what waits for the real tensor
+        getattr(nn.Module, entry.method)(probe, *entry.args, **entry.kwargs)
 
 
-def _hooking(name: str) -> Callable[..., Any]:
-    original = getattr(nn.Module, name)
-
-    @functools.wraps(original)
-    def method(self: LazyInstance, *args: Any, **kwargs: Any) -> Any:
-        pending = pending_of(self)
-        handle = original(pending.attached(), *args, **kwargs)
-        pending.handles[handle.id] = handle
-        pending.journal.append(Entry(name, args, kwargs, hook=handle.id))
-        return handle
-
-    return method
+def _refuse_moving(entry: Entry, pending: Pending) -> None:
+    """A parameter of this instance under another name: how pruning begins, which computes with its values next."""
+    told = () if pending.skeleton is None else pending.skeleton.placeholders.values()
+    if any(isinstance(each, Placeholder) and any(each is p for p in told) for each in entry.args):
+        raise NotMaterializedError(
+            compose(
+                f"{entry.args[0]!r} cannot be made of a parameter that has no values yet",
+                fix="module.apply(lambda m: ...)  # what waits for the real module: pruning and the like",
+            )
+        )
 
 
 # ---------------------------------------------------------------------------------------------
 # The lazy instance
 
 
-class LazyInstance:
+#: What a container would say of its children: unknown yet.
+_CONTAINER = ("__len__", "__iter__", "__getitem__", "__contains__", "__reversed__")
+
+
+class LazyInstance(Recorded):
     """First base of every lazy class: what instances answer until they become the real module."""
 
-    # no __slots__ here: with a __dict__ of its own this base has the layout of nn.Module,
-    # without which Python refuses to assign __class__
     _lazify_recipe: ClassVar[Recipe]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -200,8 +152,64 @@ class LazyInstance:
     __call__ = call
 
     def _infer_parameters(self, module: Any, args: Any, kwargs: Any = None) -> None:
-        """Called by Dynamo before it traces a lazy module."""
-        first_call(module, tuple(args), dict(kwargs or {}), None)
+        """Called by Dynamo before it traces a lazy module, with its own fakes of the arguments."""
+        args, kwargs = tree_map_only(torch.Tensor, concrete, (tuple(args), dict(kwargs or {})))
+        first_call(module, args, kwargs, None)
+
+    def _replicate_for_data_parallel(self) -> NoReturn:
+        raise NotMaterializedError(_waiting(self, "_replicate_for_data_parallel"))
+
+    # what is done before
+
+    def _lazify_do(self, entry: Entry) -> Any:
+        if entry.method in CONVERTING:
+            _refuse_sharing(entry)
+            pending_of(self).moved |= _moves(entry)
+        elif entry.method in (*IMMEDIATE, *HOOKING):
+            if entry.method == "register_parameter":
+                _refuse_moving(entry, pending_of(self))
+            stand_in = pending_of(self).attached()
+            result = getattr(nn.Module, entry.method)(stand_in, *entry.args, **entry.kwargs)
+            if "training" in vars(self):
+                vars(self)["training"] = stand_in.training
+            return self if result is stand_in else result
+        return self
+
+    def _lazify_record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
+        pending_of(self).record(entry, handle)
+
+    def _lazify_become_kin(self) -> bool:
+        """Become real without a call, if this is a copy of one that has become real.
+
+        Nothing random is drawn for it: an eager copy would have been made before.
+        """
+        pending = waiting(cast("nn.Module", self))
+        if pending is None or pending.kin is None or "values" not in pending.kin:
+            return False
+        device = pending.kin["device"]
+        random = random_state(device)
+        materialize_with(cast("nn.Module", self), pending.kin["values"], device)
+        for restore, state in random:
+            restore(state)
+        return True
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool, *lists: list[str]
+    ) -> None:
+        """Called by `load_state_dict` of this module or of one around it: materialize from the shapes, then load.
+
+        Raises:
+            InferenceError: if they do not determine the values; the instance is still lazy, unchanged.
+        """
+        pending = pending_of(self)
+        saved = saved_under(state_dict, prefix)
+        module = cast("nn.Module", self)
+        if saved:
+            materialize_with(module, values_in(pending.recipe, pending.given, saved, prefix))
+            module._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
+        else:  # nothing, or uninitialized there, too
+            local_metadata = {**local_metadata, "assign_to_params_buffers": False}
+            nn.Module._load_from_state_dict(module, state_dict, prefix, local_metadata, strict, *lists)
 
     # attributes
 
@@ -211,13 +219,28 @@ class LazyInstance:
             if not isinstance(self, LazyInstance):
                 return getattr(self, name)  # another thread has just made it real: look again
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        if name not in ("_parameters", "_buffers") and not (name.startswith("__") and name.endswith("__")):
+        if name in CONTENT:
+            return vars(pending.told(self).root)[name]
+        if not (name.startswith("__") and name.endswith("__")):
             stand_in = pending.attached()
             try:
                 return getattr(stand_in, name)
             except AttributeError:
-                pass
+                if name in (told := self._lazify_told(sys._getframe(1))):
+                    return told[name]
         raise NotMaterializedError(_waiting(self, name))
+
+    def _lazify_told(self, caller: FrameType) -> dict[str, Any]:
+        """What can be had by its name: parameters and buffers, and submodules where a dotted path is followed.
+
+        (As an attribute, a submodule whose values are unknown would promise too much.)
+        """
+        try:
+            root: Any = pending_of(self).told(cast("nn.Module", self)).root
+        except NotMaterializedError:
+            return {}
+        by_path = caller.f_code is nn.Module.get_submodule.__code__
+        return {**root._parameters, **root._buffers, **(root._modules if by_path else {})}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "__class__":
@@ -230,16 +253,17 @@ class LazyInstance:
             vars(self)[name] = value
         else:
             vars(self).pop(name, None)
-        pending.journal.append(Entry("__setattr__", (name, value), {}))
+        pending.record(Entry("__setattr__", (name, value), {}))
 
     def __delattr__(self, name: str) -> None:
         pending = pending_of(self)
         try:
             nn.Module.__delattr__(pending.attached(), name)
         except AttributeError:
-            raise NotMaterializedError(_waiting(self, name)) from None
+            if name not in self._lazify_told(sys._getframe()):
+                raise NotMaterializedError(_waiting(self, name)) from None
         vars(self).pop(name, None)
-        pending.journal.append(Entry("__delattr__", (name,), {}))
+        pending.record(Entry("__delattr__", (name,), {}))
 
     def __dir__(self) -> Iterable[str]:
         pending = waiting(cast("nn.Module", self))
@@ -265,33 +289,41 @@ class LazyInstance:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         pending = pending_of(self)
-        twin = pending.copy(copy)
-        own = {name: value for name, value in vars(self).items() if name != PENDING}
-        state = (twin.given, twin.journal, twin.stand_in, twin.moved, own)
-        decorated = pending.recipe.decorated
-        return _revive, (pending.recipe.wrapped, None if decorated else pending.recipe.options, decorated), state
+        return _revive, _address(type(self), pending.recipe), self._lazify_state(pending.copy(copy))
 
-    def __setstate__(self, state: Any) -> None:
-        pending = Pending(type(self)._lazify_recipe, state[0])
-        pending.journal, pending.stand_in, pending.moved = state[1], state[2], state[3]
-        vars(self).update(state[4], **{PENDING: pending})
+    def _lazify_state(self, twin: Pending) -> tuple[Any, ...]:
+        told = None if twin.skeleton is None else twin.skeleton.placeholders
+        own = {name: value for name, value in vars(self).items() if name != PENDING}
+        return twin.given, twin.journal, twin.stand_in, twin.moved, told, own
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        given, journal, stand_in, moved, told, own = state
+        pending = Pending(type(self)._lazify_recipe, given)
+        pending.journal, pending.stand_in, pending.moved = journal, stand_in, moved
+        if told is not None:
+            pending.skeleton = Skeleton(told)
+            pending.skeleton.belong(self)
+        vars(self).update(own, **{PENDING: pending})
+
+    def __copy__(self) -> Any:
+        """A shallow copy: shares what was given, has a journal of its own."""
+        twin = object.__new__(type(self))
+        twin.__setstate__(self._lazify_state(pending_of(self).copy(copy)))
+        return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy that becomes real on its own; if its parameters are used before its call, as the first of its kin."""
         twin = memo[id(self)] = object.__new__(type(self))
-        pending = pending_of(self).copy(lambda value: deepcopy(value, memo))
+        pending = pending_of(self)
+        copied = pending.copy(lambda value: deepcopy(value, memo))
         own = {name: deepcopy(value, memo) for name, value in vars(self).items() if name != PENDING}
-        vars(twin).update(own, **{PENDING: pending})
+        vars(twin).update(own, **{PENDING: copied})
+        if copied.skeleton is not None:
+            copied.skeleton.belong(twin)
+        pending.kin = copied.kin = {} if pending.kin is None else pending.kin
         return twin
 
 
-for _names, _kind in (
-    (_DEFERRED, _deferred),
-    (_CONVERTING, _converting),
-    (_IMMEDIATE, _immediate),
-    (_HOOKING, _hooking),
-):
-    for _name in _names:
-        setattr(LazyInstance, _name, _kind(_name))
 setattr(LazyInstance, DYNAMO_HOOK, None)
 
 
@@ -303,17 +335,54 @@ def pending_of(module: Any) -> Pending:
 def _waiting(module: LazyInstance, name: str) -> str:
     pending = pending_of(module)
     missing = [n for n in pending.recipe.rules if n not in pending.given]
-    what = {"_parameters": "the parameters are", "_buffers": "the buffers are"}.get(name, f"attribute {name!r} is")
     return compose(
-        f"{what} not known yet: this {pending.recipe.name} waits for its first call",
+        f"attribute {name!r} is not known yet: this {pending.recipe.name} waits for its first call",
         [("to be inferred", ", ".join(missing))],
         f"module(input)  # once\n{pending.recipe.called}(..., {'=..., '.join(missing)}=...)  # or give them",
     )
 
 
-def _revive(wrapped: type[nn.Module], options: Any, decorated: bool) -> nn.Module:
+def _address(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
+    """What `_revive` finds the lazy class by in another process.
+
+    Raises:
+        UnpicklableError: if a rule has no name there, and the lazy class has none either.
+    """
+    if recipe.decorated:
+        return recipe.wrapped, None, True
+    options = recipe.options or ()
+    nameless = [(name, rule) for name, rule in options if callable(rule) and not _is_importable(rule)]
+    if not nameless:
+        return recipe.wrapped, recipe.options, False
+    for module_name, module in list(sys.modules.items()):
+        for name, value in list(vars(module).items()) if isinstance(module, ModuleType) else ():
+            if value is lazy:
+                return module_name, name, False
+    name, rule = nameless[0]
+    raise UnpicklableError(
+        compose(
+            f"a {recipe.name} cannot be pickled: the rule for {name!r} has no name to find it by",
+            [("rule", getattr(rule, "__qualname__", repr(rule))), ("in", getattr(rule, "__module__", "?"))],
+            f"def {name}(...): ...  # at the top of a module, and exclude={{{name!r}: {name}}}\n"
+            f"{recipe.name} = lazify(...)  # or the lazy class itself there",
+        )
+    )
+
+
+def _is_importable(function: Any) -> bool:
+    found: Any = sys.modules.get(getattr(function, "__module__", None) or "")
+    for name in getattr(function, "__qualname__", "<none>").split("."):
+        found = getattr(found, name, None)
+    return found is function
+
+
+def _revive(where: Any, options: Any, decorated: bool) -> nn.Module:
     """Unpickle: an empty lazy instance; `__setstate__` follows."""
-    lazy: Any = _lazy_class_of_decorated(wrapped) if decorated else lazy_class(wrapped, options)
+    lazy: Any
+    if isinstance(where, str):
+        lazy = getattr(importlib.import_module(where), options)
+    else:
+        lazy = _lazy_class_of_decorated(where) if decorated else lazy_class(where, options)
     module: nn.Module = object.__new__(lazy)
     return module
 
@@ -357,6 +426,7 @@ def _make(recipe: Recipe) -> type[nn.Module]:
         "__doc__": doc,
         RECIPE: recipe,
         "forward": _lazy_forward(wrapped),
+        "cls_to_become": wrapped,
     }
     if not recipe.decorated:
         namespace["__init__"] = _signed(recipe, _lazy_init(recipe), recipe.init)
@@ -368,10 +438,10 @@ def _make(recipe: Recipe) -> type[nn.Module]:
     if hasattr(wrapped, "__len__"):
         namespace["__bool__"] = lambda self: True
     metaclass: Any = type(wrapped) if recipe.metaclass_call is None else _quiet_metaclass(type(wrapped))
-    # abc needs its own bookkeeping; any other metaclass's __new__ may register or refuse what it sees
-    maker = abc.ABCMeta if issubclass(metaclass, abc.ABCMeta) else type
-    made: Any = maker.__new__(metaclass, recipe.name, (LazyInstance, wrapped), namespace)
-    return cast("type[nn.Module]", made)
+    # last, so that it adds nothing: the name under which torch's own tools, Dynamo first, know lazy modules
+    torchs = () if issubclass(wrapped, LazyModuleMixin) else (LazyModuleMixin,)
+    made: type[nn.Module] = quiet_subclass(metaclass, recipe.name, (LazyInstance, wrapped, *torchs), namespace)
+    return made
 
 
 def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:

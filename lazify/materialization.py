@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Any, TypeAlias, cast
 
@@ -26,12 +26,13 @@ from torch.utils.hooks import RemovableHandle
 from lazify.construction import (
     bring_along,
     construct,
+    eager,
     plain_surroundings,
     set_class,
     slots,
     surroundings_are_plain,
 )
-from lazify.errors import InferenceError
+from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, infer, search, structure, tensors
 from lazify.pending import PENDING, Pending, waiting
 from lazify.probing import Probe
@@ -46,9 +47,10 @@ from lazify.restoring import (
     random_state,
     restorers,
 )
-from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, is_made_here
+from lazify.settling import Settlement, confirm, settle
+from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, hidden_from_dynamo, is_made_here
 
-__all__ = ["call", "first_call"]
+__all__ = ["call", "first_call", "materialize_with"]
 
 logger = logging.getLogger("lazify")
 
@@ -72,6 +74,8 @@ class _FirstCall:
     handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
     inner: list[_FirstCall] | None = None
     compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
+    values: dict[str, Any] | None = None  # with which it was built
+    settled: Settlement | None = None  # takes back what became of the skeleton
 
     def __init__(self, module: nn.Module, pending: Pending) -> None:
         self.module = module
@@ -114,6 +118,8 @@ class _FirstCall:
         """Undo all but the lazy state itself."""
         for inner in reversed(self.inner or ()):
             inner.undo()
+        for take_back in reversed(self.settled or ()):
+            take_back()
         for handle, (hooks, number, extra) in reversed(self.handles or ()):
             handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
         for restore_argument in self.arguments:
@@ -123,7 +129,7 @@ class _FirstCall:
         for name in slots(type(self.module)):
             if hasattr(self.module, name):
                 object.__delattr__(self.module, name)
-        self.inner = self.handles = None
+        self.inner = self.handles = self.settled = None
 
     def undo(self) -> None:
         """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
@@ -162,30 +168,38 @@ def _build_here(call: _FirstCall, values: dict[str, Any], device: torch.device |
         construct(module, recipe, {**pending.given, **values})
     if device is not None:
         bring_along(module, device)
+    call.values = values
+    settled: Settlement = []
+    skeleton = pending.skeleton
+    if skeleton is not None:
+        call.settled = settled
+        settle(module, skeleton, settled)
     if pending.journal:
         _replay(call)
+    if skeleton is not None:
+        settle(module, skeleton, settled)
+        confirm(module, pending, settled)
 
 
 def _replay(call: _FirstCall) -> None:
     """Do again, in order, what was done to the lazy instance."""
     module, pending = call.module, call.pending
     for entry in pending.journal:
-        result = getattr(module, entry.method)(*entry.args, **entry.kwargs)
+        target = module.get_submodule(entry.path) if entry.path else module
+        result = getattr(target, entry.method)(*entry.args, **entry.kwargs)
         if entry.hook is None:
             continue
-        if not _still_registered(pending, entry.hook):
+        if not pending.still_registered(entry):
             result.remove()
         elif (handle := pending.handles.get(entry.hook)) is not None:
             before = (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref)
             call.handles = [*(call.handles or ()), (handle, before)]
             handle.hooks_dict_ref, handle.id = result.hooks_dict_ref, result.id
             handle.extra_dict_ref = result.extra_dict_ref
+            if (inner := waiting(target)) is not None:  # a lazy module inside: it has its first call before it
+                inner.handles[handle.id] = handle
     if (compiled := module.__dict__.get(GATE)) is not call:
         call.compiled, module.__dict__[GATE] = compiled, call
-
-
-def _still_registered(pending: Pending, hook: int) -> bool:
-    return any(hook in each for each in vars(pending.attached()).values() if isinstance(each, dict))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -205,18 +219,25 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     materialized by this call.
     """
     pending: Pending | None = module.__dict__.get(PENDING)
-    if pending is not None:
-        with pending.lock:
-            if PENDING in module.__dict__:
-                recipe = pending.recipe
-                if recipe.direct is not None and len(args) == 1 and not kwargs and _is_simple(pending, args[0]):
-                    return _simple_attempt(module, pending, recipe, args[0])
-                if recipe.guessed:
-                    return _guess_or_search(module, pending, args, kwargs, "__call__")
-                return _attempt(module, pending, args, kwargs, "__call__", _by_rules)
-    return module(*args, **kwargs)  # another thread came first
+    if pending is None:  # another thread came first
+        return module(*args, **kwargs)
+    return _first_of_all(module, pending, args, kwargs)
 
 
+@hidden_from_dynamo
+def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with pending.lock:
+        if PENDING in module.__dict__:
+            recipe = pending.recipe
+            if recipe.direct is not None and len(args) == 1 and not kwargs and _is_simple(pending, args[0]):
+                return _simple_attempt(module, pending, recipe, args[0])
+            if recipe.guessed:
+                return _guess_or_search(module, pending, args, kwargs, "__call__")
+            return _attempt(module, pending, args, kwargs, "__call__", _by_rules)
+    return module(*args, **kwargs)
+
+
+@hidden_from_dynamo
 def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None) -> Any:
     """The same for `module.forward(...)`, or for no call at all, with the arguments of one.
 
@@ -239,12 +260,15 @@ def _attempt(
     kwargs: dict[str, Any],
     method: str | None,
     find: _Find,
+    device: torch.device | None = None,
 ) -> Any:
     """Build with the values that `find` yields and make the call; whatever raises, it was never tried."""
     recipe = pending.recipe
+    if pending.part is not None:
+        raise NotMaterializedError(_only_told(pending))
     watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
     values = _if_found(find, pending, args, kwargs, method) if watched else find(pending, args, kwargs, method)
-    device = _other_device(pending, args, kwargs)
+    device = device if device is not None else _other_device(pending, args, kwargs)
     calls = under_way.calls
     first = _FirstCall(module, pending)
     first.keep_arguments()
@@ -264,9 +288,30 @@ def _attempt(
     finally:
         calls.pop()
     first.passed(calls)
+    if pending.kin is not None:
+        pending.kin.setdefault("values", first.values)
+        pending.kin.setdefault("device", device)
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
+        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, first.values)
     return result
+
+
+def materialize_with(module: nn.Module, values: dict[str, Any], device: torch.device | None = None) -> None:
+    """Make a lazy instance real without a call, from values of its inferred parameters."""
+    pending = waiting(module)
+    if pending is None:
+        return
+    with pending.lock:
+        if waiting(module) is pending:
+            _attempt(module, pending, (), {}, None, lambda *_: values, device)
+
+
+def _only_told(pending: Pending) -> str:
+    whole, path = cast("tuple[Pending, str]", pending.part)
+    return compose(
+        f"{path!r} cannot be called yet: it belongs to a {whole.recipe.name} that waits for its first call",
+        fix="module(input)  # once",
+    )
 
 
 def _is_simple(pending: Pending, x: Any) -> bool:
@@ -274,6 +319,8 @@ def _is_simple(pending: Pending, x: Any) -> bool:
     return (
         type(x) is torch.Tensor
         and pending.stand_in is None
+        and pending.skeleton is None
+        and pending.kin is None
         and not pending.journal
         and not GLOBAL_PRE_HOOKS
         and is_made_here(x)
@@ -348,7 +395,7 @@ def _guess_or_search(
     recipe = pending.recipe
     key = structure((pending.given, args, kwargs))
     guess = recipe.solved.get(key) or _if_found(_by_rules, pending, args, kwargs, method)
-    seen = not recipe.plain_call or pending.handles or _has_pre_hooks(pending)
+    seen = method is None or not recipe.plain_call or pending.handles or _has_pre_hooks(pending)
     if seen or guess is None:
         return _attempt(module, pending, args, kwargs, method, _by_search)
     random = random_state(_other_device(pending, args, kwargs))
@@ -374,17 +421,10 @@ def _by_search(
     recipe = pending.recipe
     key = structure((pending.given, args, kwargs))
     if key not in recipe.solved:
-        made = functools.partial(_throw_away, recipe)
+        made = functools.partial(eager, recipe)
         probe = Probe(made, pending.given, args, kwargs, method or "__call__")
         recipe.solved[key] = search(recipe, pending.given, probe)
     return recipe.solved[key]
-
-
-def _throw_away(recipe: Recipe, arguments: Mapping[str, Any]) -> nn.Module:
-    """An eager module for a run that nobody sees."""
-    module: nn.Module = object.__new__(recipe.wrapped)
-    construct(module, recipe, dict(arguments))
-    return module
 
 
 # ---------------------------------------------------------------------------------------------

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from threading import RLock
 from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify.journal import Entry
 from lazify.recipe import Recipe
+from lazify.skeleton import Part, Skeleton
 
-__all__ = ["PENDING", "Entry", "Pending", "waiting"]
+__all__ = ["PENDING", "Pending", "waiting"]
 
 #: The one key that lazify adds to a lazy instance's `__dict__`.
 PENDING = "_lazify_pending"
-
-
-@dataclass
-class Entry:
-    """One thing done to a lazy instance, to be done again to the real module."""
-
-    method: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    hook: int | None = None  # id of the hook that it registered
 
 
 class Pending:
@@ -39,10 +31,13 @@ class Pending:
             made when first needed.
         handles: hook id -> the handle that the user holds, to be pointed at the real module.
         moved: whether a device was chosen before the first call.
+        skeleton: what was told of the real module's parameters and submodules, if somebody asked.
+        part: of a lazy instance that is only in the skeleton of another one: that one, and the path in it.
+        kin: shared with its deep copies: what the first of them to become real was made from.
         lock: held during the first call.
     """
 
-    __slots__ = ("given", "handles", "journal", "lock", "moved", "recipe", "stand_in")
+    __slots__ = ("given", "handles", "journal", "kin", "lock", "moved", "part", "recipe", "skeleton", "stand_in")
 
     def __init__(self, recipe: Recipe, given: dict[str, Any]) -> None:
         self.recipe = recipe
@@ -51,19 +46,68 @@ class Pending:
         self.stand_in: nn.Module | None = None
         self.handles: dict[int, RemovableHandle] = {}
         self.moved = False
+        self.skeleton: Skeleton | None = None
+        self.part: tuple[Pending, str] | None = None
+        self.kin: dict[str, Any] | None = None
         self.lock = RLock()
 
     def copy(self, duplicate: Callable[[Any], Any]) -> Pending:
         """A copy with its own lock; nobody holds handles on its hooks."""
         twin = Pending(self.recipe, duplicate(self.given))
-        twin.journal, twin.stand_in = duplicate((self.journal, self.stand_in))
+        journal = [entry if self.still_registered(entry) else replace(entry, removed=True) for entry in self.journal]
+        told = None if self.skeleton is None else self.skeleton.placeholders
+        twin.journal, twin.stand_in, copies = duplicate((journal, self.stand_in, told))
         twin.moved = self.moved
+        if told is not None:
+            twin.skeleton = Skeleton(copies)
         return twin
 
     def attached(self) -> nn.Module:
         if self.stand_in is None:
             self.stand_in = nn.Module()
         return self.stand_in
+
+    def told(self, module: nn.Module) -> Skeleton:
+        """What can be told of the real module that `module`, whose state this is, will be.
+
+        Raises:
+            NotMaterializedError: if that depends on what only the call tells.
+        """
+        with self.lock:
+            if self.skeleton is None or self.skeleton.root is None:
+                skeleton = self.skeleton = self.skeleton or Skeleton()
+                skeleton.tell(self.recipe, self.given, self.journal, module)
+                self.take(skeleton)
+            return self.skeleton
+
+    def take(self, skeleton: Skeleton) -> None:
+        """From now on `skeleton` tells of this instance, and what is done to its parts is recorded here."""
+        self.skeleton = skeleton
+        skeleton.record = self.record
+        for path, part in skeleton.parts():
+            if not isinstance(part, Part):
+                inner: Pending = vars(part)[PENDING]
+                inner.part = (self, path)
+                inner.attached()
+
+    def record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
+        """Note what was done: here, and where this instance is a part of another one, there too."""
+        self.journal.append(entry)
+        if handle is not None and entry.hook is not None:
+            self.handles[entry.hook] = handle
+        if self.skeleton is not None and not entry.path:
+            self.skeleton.follow(entry)
+        if self.part is not None:
+            whole, path = self.part
+            whole.record(replace(entry, path=f"{path}.{entry.path}" if entry.path else path), handle)
+
+    def still_registered(self, entry: Entry) -> bool:
+        """False of a hook whose handle was used to remove it."""
+        handle = None if entry.hook is None else self.handles.get(entry.hook)
+        if handle is None or entry.removed:
+            return not entry.removed
+        hooks = handle.hooks_dict_ref()
+        return hooks is not None and handle.id in hooks
 
 
 def waiting(module: nn.Module) -> Pending | None:

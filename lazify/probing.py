@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import logging
 import random
 import sys
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import nn
@@ -25,8 +26,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify.torch_private import FAKE_LOGGERS, FakeTensorMode, fakes_cannot_follow, unset_fake_mode
 
-__all__ = ["Make", "Probe", "Run"]
+__all__ = ["Make", "Origins", "Probe", "Run", "outline"]
 
+T = TypeVar("T")
 #: Builds the class, eagerly, from all its constructor arguments by name.
 Make = Callable[[Mapping[str, Any]], nn.Module]
 
@@ -97,14 +99,36 @@ class Probe:
             return ExitStack(), self.make({**_throw_away(dict(self.given), fake=False), **values})
         mode = FakeTensorMode(allow_non_fake_inputs=True)
         with mode:
-            given = _throw_away(dict(self.given), fake=True)
-            if given.get("device") is not None:
-                given["device"] = "cpu"  # where the fakes are
-            try:
-                return mode, self.make({**given, **values})
-            except Exception:
-                with unset_fake_mode():  # it may read values that it computes (`torch.linspace(...).tolist()`)
-                    return mode, self.make({**_throw_away(dict(self.given), fake=False), **values})
+            return mode, _made_of_fakes(self.make, self.given, values, {})
+
+
+#: id of a copy -> (what it is a copy of, the copy itself, so that the id stays taken)
+Origins: TypeAlias = "dict[int, tuple[Any, Any]]"
+
+
+def outline(
+    make: Make, given: Mapping[str, Any], values: Mapping[str, Any], then: Callable[[nn.Module], T]
+) -> tuple[T, Origins]:
+    """What `then` says of a throw-away module built with these values, and where its given parts come from.
+
+    Raises:
+        Exception: whatever the constructor or `then` raises.
+    """
+    origins: Origins = {}
+    with _aside(), FakeTensorMode(allow_non_fake_inputs=True), torch.enable_grad():
+        return then(_made_of_fakes(make, given, values, origins)), origins
+
+
+def _made_of_fakes(make: Make, given: Mapping[str, Any], values: Mapping[str, Any], origins: Origins) -> nn.Module:
+    """Build the class in the fake mode that is on."""
+    copies = _throw_away(dict(given), fake=True, origins=origins)
+    if copies.get("device") is not None:
+        copies["device"] = "cpu"  # where the fakes are
+    try:
+        return make({**copies, **values})
+    except Exception:
+        with unset_fake_mode():  # it may read values that it computes (`torch.linspace(...).tolist()`)
+            return make({**_throw_away(dict(given), fake=False, origins=origins), **values})
 
 
 # ---------------------------------------------------------------------------------------------
@@ -135,27 +159,39 @@ def _aside() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
-def _throw_away(value: Any, fake: bool) -> Any:
+def _throw_away(value: Any, fake: bool, origins: Origins | None = None) -> Any:
     """A copy of a nested argument that a run may spoil: fresh containers, tensors and modules."""
-    if isinstance(value, torch.Tensor):
-        return _fake(value) if fake else value.detach().clone()
-    if isinstance(value, nn.Module):
-        return copy.deepcopy(value, {id(t): _fake_held(t) for t in _held(value)} if fake else None)
+    if isinstance(value, (torch.Tensor, nn.Module)):
+        return _throw_away_leaf(value, fake, {} if origins is None else origins)
+    renew = functools.partial(_throw_away, fake=fake, origins=origins)
     if type(value) in (list, tuple, set):
-        return type(value)(_throw_away(each, fake) for each in value)
+        return type(value)(renew(each) for each in value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_throw_away(each, fake) for each in value))
+        return type(value)(*(renew(each) for each in value))
     if isinstance(value, dict):
         renewed = copy.copy(value)
-        renewed.update((key, _throw_away(each, fake)) for key, each in value.items())
+        renewed.update((key, renew(each)) for key, each in value.items())
         return renewed
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         twin: Any = copy.copy(value)
         for f in dataclasses.fields(value):
             if hasattr(value, f.name):
-                object.__setattr__(twin, f.name, _throw_away(getattr(value, f.name), fake))
+                object.__setattr__(twin, f.name, renew(getattr(value, f.name)))
         return twin
     return value
+
+
+def _throw_away_leaf(value: torch.Tensor | nn.Module, fake: bool, origins: Origins) -> Any:
+    if isinstance(value, torch.Tensor):
+        twin = _fake_held(value) if fake else value.detach().clone()
+        origins[id(twin)] = (value, twin)
+        return twin
+    memo: dict[int, Any] = {id(t): _fake_held(t) for t in _held(value)} if fake else {}
+    twins = copy.deepcopy(value, memo)
+    for inside in (*value.modules(), *_held(value)):
+        if id(inside) in memo:
+            origins[id(memo[id(inside)])] = (inside, memo[id(inside)])
+    return twins
 
 
 def _held(given: nn.Module) -> Iterator[torch.Tensor]:

@@ -19,7 +19,7 @@ import torch
 
 from lazify.probing import Probe, Run
 
-__all__ = ["Solution", "Unknowns", "solve"]
+__all__ = ["SENTINELS", "Solution", "Unknowns", "solve", "steps"]
 
 #: Limits of one search.
 MAX_RUNS, MAX_SECONDS = 240, 4.0
@@ -165,7 +165,7 @@ class _Search:
         slopes: list[tuple[str, int, int, int]] = []  # name, its value, size, how much it moves per 1 (numerator)
         moving: set[int] = set()
         for name in self.free(values, pinned):
-            for step in _steps(values[name]):
+            for step in steps(values[name]):
                 other = self.run({**values, name: values[name] + step})
                 if other.operation == run.operation and len(other.sizes) == len(run.sizes) and other.built:
                     for position, (size, moved) in enumerate(zip(run.sizes, other.sizes, strict=True)):
@@ -215,7 +215,7 @@ class _Search:
         for name in self.free(values, pinned):
             if values[name] == self.unknowns.guesses.get(name):
                 continue  # a convention speaks for it
-            for step in _steps(values[name]):
+            for step in steps(values[name]):
                 other = {**values, name: values[name] + step}
                 if self.run(other).passed:
                     self.rivals = self.rivals or [values, other]
@@ -235,7 +235,7 @@ class _Search:
         return Solution(None, unbroadcast or self.rivals, self.tried)
 
 
-def _steps(value: int) -> tuple[int, ...]:
+def steps(value: int) -> tuple[int, ...]:
     """Changes that keep what a constructor may check: divisibility first."""
     return (value, 24, 8, 4, 2, 1)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
+from torch._C._dynamo import eval_frame as _eval_frame
 
 # () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None
 from torch._C._functorch import peek_interpreter_stack as inside_transform
@@ -13,6 +15,7 @@ from torch._subclasses import fake_tensor as _fake
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
 from torch.nn.modules import module as _module
+from torch.utils._pytree import tree_map_only
 
 __all__ = [
     "DYNAMO_HOOK",
@@ -21,12 +24,19 @@ __all__ = [
     "GLOBAL_PRE_HOOKS",
     "FakeTensorMode",
     "any_autocast",
+    "concrete",
     "fakes_cannot_follow",
+    "hidden_from_dynamo",
     "inside_transform",
     "is_made_here",
+    "is_shared_with_autograd",
     "outside_transforms",
+    "tree_map_only",
     "unset_fake_mode",
+    "without_torch_function",
 ]
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 #: `nn.Module.__call__` goes through this attribute of the instance where it is set (`Module.compile` does).
 GATE = "_compiled_call_impl"
@@ -68,3 +78,30 @@ def fakes_cannot_follow(error: BaseException) -> bool:
     if isinstance(error, _NEEDS_VALUES) or type(error).__name__ == "GuardOnDataDependentSymNode":
         return True
     return any(words in str(error) for words in ("fake tensor", "FakeTensor", "Cannot access data pointer"))
+
+
+#: () -> a context in which tensor subclasses are handled as plain tensors.
+without_torch_function: Any = torch._C.DisableTorchFunctionSubclass
+
+
+def concrete(tensor: torch.Tensor) -> torch.Tensor:
+    """Of a compiler's fake tensor, whose sizes may be symbols, a fake with sizes that are numbers."""
+    if not isinstance(tensor, _fake.FakeTensor):
+        return tensor
+    with FakeTensorMode():
+        return torch.empty([int(size) for size in tensor.shape], dtype=tensor.dtype, device=tensor.device)
+
+
+def hidden_from_dynamo(function: F) -> F:
+    """Run this function, and what it calls, as plain Python where Dynamo would compile the frame.
+
+    (`torch.compiler.disable` says the same in microseconds a call, after a second's import.)
+    """
+    skip = _eval_frame._FrameAction.SKIP
+    _eval_frame.set_code_exec_strategy(cast("Any", function).__code__, _eval_frame._FrameExecStrategy(skip, skip))
+    return function
+
+
+def is_shared_with_autograd(tensor: torch.Tensor) -> bool:
+    """Whether a graph that is still alive ends in this tensor (then `swap_tensors` would poison it)."""
+    return int(tensor._use_count()) > 1  # type: ignore[attr-defined]

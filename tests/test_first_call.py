@@ -46,6 +46,9 @@ class Block(nn.Module):
         self.register_buffer("calls", torch.zeros((), dtype=torch.long), persistent=False)
         self.width = out_features
 
+    def reset(self) -> None:
+        self.linear.reset_parameters()
+
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
         out: Tensor = self.drop(self.norm(self.linear(x)) * self.scale)
@@ -1723,28 +1726,18 @@ def test_compile_before_the_first_call(form: str) -> None:
 
 
 ASKED: dict[str, Callable[[nn.Module], Any]] = {
-    "parameters": lambda m: list(m.parameters()),
-    "named_parameters": lambda m: list(m.named_parameters()),
-    "buffers": lambda m: list(m.buffers()),
-    "named_buffers": lambda m: dict(m.named_buffers()),
-    "state_dict": lambda m: m.state_dict(),
-    "load_state_dict": lambda m: m.load_state_dict({}),
-    "attribute": lambda m: m.weight,
-    "method": lambda m: m.reset_parameters(),
-    "child": lambda m: m.linear.weight,
-    "deletion": lambda m: delattr(m, "weight"),
+    "method": lambda m: m.reset(),
+    "child": lambda m: m.linear,
+    "attribute": lambda m: m.width,
+    "deletion": lambda m: delattr(m, "width"),
 }
 
 
 @pytest.mark.parametrize("asked", ASKED)
-@pytest.mark.parametrize("inside", [False, True])
-def test_what_only_the_real_module_can_say(asked: str, inside: bool) -> None:
-    module: nn.Module = lazify(nn.Linear)(3) if asked != "child" else lazify(Block)(3)
-    asking = nn.Sequential(module) if inside and asked.endswith(("parameters", "buffers", "dict")) else module
-    if asked == "method":
-        asking = lazify(Block)(3)
+def test_what_only_the_real_module_can_say(asked: str) -> None:
+    module = lazify(Block)(3)
     with pytest.raises(NotMaterializedError) as caught:
-        ASKED[asked](asking)
+        ASKED[asked](module)
     assert isinstance(caught.value, LazifyError)
     assert isinstance(caught.value, AttributeError)
     assert isinstance(caught.value, RuntimeError)
@@ -1757,10 +1750,10 @@ def test_what_only_the_real_module_can_say(asked: str, inside: bool) -> None:
 
 def test_the_words_of_not_materialized() -> None:
     with pytest.raises(NotMaterializedError) as caught:
-        _ = lazify(nn.Linear)(3).weight
+        _ = lazify(nn.Linear)(3).in_features
     text = str(caught.value)
     assert text.splitlines()[:4] == [
-        "attribute 'weight' is not known yet: this LazyLinear waits for its first call",
+        "attribute 'in_features' is not known yet: this LazyLinear waits for its first call",
         "  to be inferred: in_features",
         "To mend it:",
         "  module(input)  # once",

@@ -1,0 +1,99 @@
+"""The journal: what is done to a module that does not exist yet, to be done again to the real one.
+
+lazy.eval()  ->  done at once, where that shows  ->  Entry("eval", (), {})  ->  first call: real.eval()
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+__all__ = ["CONVERTING", "HOOKING", "IMMEDIATE", "Entry", "Recorded", "walk"]
+
+#: Wait for the real module altogether.
+DEFERRED = ("apply", "compile", "requires_grad_", "zero_grad")
+#: Likewise, but tried at once on an empty module: errors surface, and whether a device was chosen.
+CONVERTING = """
+    _apply to to_empty cpu cuda ipu xpu mtia type float double half bfloat16 share_memory
+""".split()
+#: Done at once to what stands in for the real module (so that the instance shows it), and recorded.
+IMMEDIATE = """
+    train eval register_buffer register_parameter add_module register_module set_submodule
+""".split()
+#: As those, with a handle that must go on working.
+HOOKING = """
+    register_forward_pre_hook register_forward_hook register_full_backward_pre_hook register_full_backward_hook
+    register_backward_hook register_state_dict_post_hook register_state_dict_pre_hook _register_state_dict_hook
+    _register_load_state_dict_pre_hook register_load_state_dict_pre_hook register_load_state_dict_post_hook
+""".split()
+
+
+@dataclass
+class Entry:
+    """One thing done to a module that does not exist yet."""
+
+    method: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    hook: int | None = None  # id of the hook that it registered
+    path: str = ""  # of the submodule that it was done to
+    removed: bool = False  # that hook
+
+
+class Recorded:
+    """A module that does not exist yet: what is done to it goes into a journal."""
+
+    # no __slots__ here: with a __dict__ of its own this base has the layout of nn.Module,
+    # without which Python refuses to assign __class__
+
+    #: Whether something that was recorded is being done right now: its inner steps are not recorded again.
+    _lazify_quiet: bool = False
+
+    def _lazify_do(self, entry: Entry) -> Any:
+        """Do it at once, as far as possible, and return what the method of `nn.Module` would."""
+        raise NotImplementedError
+
+    def _lazify_record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
+        raise NotImplementedError
+
+
+def _recorded(name: str) -> Callable[..., Any]:
+    original = getattr(nn.Module, name)
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
+        if self._lazify_quiet:
+            return original(self, *args, **kwargs)
+        signature.bind(self, *args, **kwargs)
+        entry = Entry(name, args, kwargs)
+        result = self._lazify_do(entry)
+        handle = result if name in HOOKING else None
+        if handle is not None:
+            entry.hook = handle.id
+        self._lazify_record(entry, handle)
+        return None if name in ("compile", "zero_grad") else result
+
+    return method
+
+
+for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):
+    setattr(Recorded, _name, _recorded(_name))
+
+
+def walk(module: nn.Module, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
+    """The module and those inside it, with their paths; what waits inside for a first call of its own is a leaf."""
+    seen = set() if seen is None else seen
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    yield prefix, module
+    for name, child in vars(module).get("_modules", {}).items():
+        if child is not None:
+            yield from walk(child, f"{prefix}.{name}" if prefix else name, seen)

@@ -1,0 +1,193 @@
+"""Placeholders: torch's uninitialized parameters and buffers that become the real ones, the same objects.
+
+What is handed out before the first call (to an optimizer, say) must be what is trained after it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import nn
+from torch.utils import swap_tensors
+
+from lazify.torch_private import is_shared_with_autograd, without_torch_function
+
+__all__ = ["Choice", "Placeholder", "adopted", "become", "choice", "placeholder_for", "substitute", "uninitialized"]
+
+
+def _nobody() -> None:
+    return None
+
+
+class Placeholder:
+    """What lazify's placeholders can do beyond torch's own.
+
+    `detach` returns the placeholder itself, so that `state_dict` works as on any module; `requires_grad_` works;
+    the number of dimensions is known, by which optimizers group; and where the lazy instance can become real
+    without a call (a copy whose original has), it does when a value is needed.
+    """
+
+    torchs: ClassVar[type]
+    #: () -> the lazy instance whose parameter this will be
+    owner: Callable[[], Any] = _nobody
+    #: `requires_grad` as the real parameter will have it; another value was set by the user, on this very object
+    expected: bool = True
+    #: number of dimensions, if that is known
+    rank: int | None = None
+
+    @property
+    def ndim(self) -> int:
+        if self.rank is None:
+            raise RuntimeError(f"the number of dimensions of this {self.torchs.__name__} is not known yet")
+        return self.rank
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _OWN:
+            return _OWN[func](*args, **kwargs)
+        if func.__class__.__name__ != "method-wrapper" and func is not torch.Tensor.__hash__:
+            owners = {id(owner): owner for each in args if isinstance(each, Placeholder) and (owner := each.owner())}
+            became = [owner._lazify_become_kin() for owner in owners.values()]
+            if any(became):
+                return func(*args, **kwargs)
+            if func is torch.Tensor.detach:
+                return args[0]
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        twin = memo[id(self)] = _made(type(self), self)
+        twin.rank = self.rank
+        return twin
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As torch's own: a file has nothing of lazify in it."""
+        data = self.data  # type: ignore[attr-defined]
+        return self.torchs, (self.requires_grad, data.device, data.dtype)  # type: ignore[attr-defined]
+
+
+def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
+    placeholder.requires_grad = requires_grad
+    return placeholder
+
+
+#: What placeholders answer themselves.
+_OWN: Mapping[Any, Callable[..., Any]] = {
+    torch.Tensor.requires_grad_: _requires_grad_,
+    torch.Tensor.dim: lambda placeholder: placeholder.ndim,
+    torch.Tensor.size: lambda placeholder, *_: placeholder.shape,  # raises torch's own error; torch's would say (0,)
+    torch.is_complex: lambda placeholder: placeholder.dtype.is_complex,
+    torch.is_floating_point: lambda placeholder: placeholder.dtype.is_floating_point,
+}
+
+
+class UninitializedParameter(Placeholder, nn.UninitializedParameter):  # type: ignore[override]
+    torchs = nn.UninitializedParameter
+
+
+class UninitializedBuffer(Placeholder, nn.UninitializedBuffer):  # type: ignore[override]
+    torchs = nn.UninitializedBuffer
+
+
+def _made(cls: Any, like: Any) -> Any:
+    made = cls(requires_grad=like.requires_grad, device=like.data.device, dtype=like.data.dtype)
+    made.expected = like.requires_grad
+    return made
+
+
+def placeholder_for(tensor: torch.Tensor) -> Any:
+    """A placeholder for a tensor of a module built on fakes."""
+    made = _made(UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer, tensor)
+    made.rank = tensor.dim()
+    return made
+
+
+def adopted(tensor: Any) -> Any:
+    """A placeholder again of what came out of a file as torch's own."""
+    if not isinstance(tensor, Placeholder):
+        tensor.__class__ = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+        tensor.expected = tensor.requires_grad
+    return tensor
+
+
+# ---------------------------------------------------------------------------------------------
+# Becoming real
+
+Substitutes: TypeAlias = "Mapping[int, tuple[Any, Any]]"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a placeholder was before it became real: what the user chose on it, and how to go back."""
+
+    cls: type
+    requires_grad: bool
+    chosen: bool  # by the user, against what was expected
+    attributes: dict[str, Any]
+
+    def own(self) -> Iterator[tuple[str, Any]]:
+        """What the user attached."""
+        for name, value in self.attributes.items():
+            if name not in ("owner", "expected", "rank", "persistent", "_is_buffer"):
+                yield name, value
+
+
+def choice(placeholder: Any) -> Choice:
+    flag = placeholder.requires_grad
+    return Choice(type(placeholder), flag, flag != placeholder.expected, dict(placeholder.__dict__))
+
+
+def become(placeholder: Any, real: torch.Tensor) -> None:
+    """Give the placeholder everything that `real` is: data, class, attributes, hooks. `real` is not used any more."""
+    with without_torch_function():
+        if weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real):
+            placeholder.data = real.data
+            placeholder.requires_grad = real.requires_grad
+            placeholder.__class__ = type(real)
+            placeholder.__dict__ = real.__dict__
+        else:
+            swap_tensors(placeholder, real)
+
+
+def uninitialized(placeholder: Any, before: Choice) -> None:
+    """Make it the placeholder again that it was."""
+    with without_torch_function():
+        placeholder.grad = None
+        placeholder.__class__ = before.cls
+        placeholder.__dict__ = dict(before.attributes)
+        placeholder.requires_grad = False
+        placeholder.data = torch.empty(0, device=placeholder.data.device, dtype=placeholder.data.dtype)
+        placeholder.requires_grad = before.requires_grad
+
+
+def substitute(modules: Iterable[nn.Module], substitutes: Substitutes) -> None:
+    """Put the second of each pair wherever the first stands in these modules: registered, or in containers of theirs.
+
+    Args:
+        modules: whose attributes to look through.
+        substitutes: id of a tensor or module -> (that, its substitute).
+    """
+    if substitutes:
+        seen: set[int] = set()
+        for module in modules:
+            _substitute_in(vars(module), substitutes, seen)
+
+
+def _substitute_in(container: Any, substitutes: Substitutes, seen: set[int]) -> None:
+    if id(container) in seen:
+        return
+    seen.add(id(container))
+    for key, value in list(container.items() if isinstance(container, dict) else enumerate(container)):
+        if isinstance(value, (weakref.ref, torch.Tensor, nn.Module)):
+            target = value() if isinstance(value, weakref.ref) else value
+            if (pair := substitutes.get(id(target))) is not None:
+                container[key] = weakref.ref(pair[1]) if isinstance(value, weakref.ref) else pair[1]
+        elif isinstance(value, tuple) and any(id(each) in substitutes for each in value):
+            made = [substitutes[id(each)][1] if id(each) in substitutes else each for each in value]
+            container[key] = type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+        elif isinstance(value, (dict, list)):
+            _substitute_in(value, substitutes, seen)

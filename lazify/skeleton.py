@@ -1,0 +1,390 @@
+"""The skeleton: what can be told of the real module before it exists.
+
+somebody asks -> throw-away constructions with several values of what is unknown
+              -> the same names in all: placeholders under those names, submodules to hand out
+              -> other names: nobody can know yet, an error
+first call    -> the placeholders become the real parameters, the submodules handed out the real ones
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeAlias, cast
+from weakref import WeakValueDictionary
+
+import torch
+from torch import nn
+
+from lazify.construction import eager, quiet_subclass, set_class
+from lazify.errors import NotMaterializedError, compose
+from lazify.inference import derived, is_derived
+from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded, walk
+from lazify.placeholders import Placeholder, adopted, placeholder_for, substitute
+from lazify.probing import Origins, outline
+from lazify.recipe import Recipe
+from lazify.rules import Axis
+from lazify.solving import SENTINELS
+
+__all__ = ["CONTENT", "Part", "Skeleton", "build", "first_values", "named_tensors", "shown", "unknown_names"]
+
+#: What the skeleton answers for the real module.
+CONTENT = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
+#: The one key that lazify adds to the `__dict__` of a submodule that does not exist yet.
+PART = "_lazify_part"
+#: How many numbers are tried for one unknown.
+MOST_NUMBERS = 8
+
+Record: TypeAlias = "Callable[..., None]"
+
+
+class Skeleton:
+    """What was told of one lazy instance.
+
+    Attributes:
+        placeholders: path -> the object that will be the real parameter or buffer.
+        root: the module built on fakes, its tensors replaced by placeholders; None until somebody asks.
+        failure: why nothing can be told.
+        record: notes what is done to a part.
+        quiet: whether an entry is being done right now.
+    """
+
+    def __init__(self, placeholders: Mapping[str, Any] | None = None) -> None:
+        self.placeholders = {path: adopted(each) for path, each in (placeholders or {}).items()}
+        self.root: nn.Module | None = None
+        self.failure: NotMaterializedError | None = None
+        self.record: Record = lambda *_: None
+        self.quiet = False
+
+    def tell(self, recipe: Recipe, given: Mapping[str, Any], journal: list[Entry], owner: Any) -> None:
+        """Find out what the real module will consist of.
+
+        Raises:
+            NotMaterializedError: if that depends on what only the call tells.
+        """
+        if self.failure is not None:
+            raise NotMaterializedError(str(self.failure))
+        try:
+            root, origins, unknown = _constructed(recipe, given)
+        except NotMaterializedError as failure:
+            self.failure = failure.with_traceback(None)
+            raise
+        fresh = not self.placeholders
+        _return_to_user(root, origins)
+        users = {id(inside) for original, _ in origins.values() if isinstance(original, nn.Module)
+                 for inside in original.modules()}  # fmt: skip
+        made: dict[int, tuple[Any, Any]] = {}
+        for path, module in list(walk(root)):
+            if id(module) in users or isinstance(module, Recorded):
+                continue
+            for name in unknown.get(path, ()):
+                vars(module).pop(name, None)
+            self._fill(path, module, origins, made)
+        own = [each for _, each in walk(root) if id(each) not in users and not isinstance(each, Recorded)]
+        substitute(own, made)
+        for path, module in list(walk(root)):
+            if path and id(module) not in users and not isinstance(module, Recorded):
+                set_class(module, "__class__", _part_class(type(module)))
+                vars(module)[PART] = (self, path)
+        self.belong(owner)
+        self.root = root
+        for entry in journal:
+            self.follow(entry, fresh)
+
+    def _fill(self, path: str, module: nn.Module, origins: Origins, made: dict[int, tuple[Any, Any]]) -> None:
+        users = {id(original) for original, _ in origins.values()}
+        for kind in (module._parameters, module._buffers):
+            for name, tensor in kind.items():
+                if tensor is None or id(tensor) in users:
+                    continue
+                where = f"{path}.{name}" if path else name
+                if id(tensor) not in made:
+                    placeholder = self.placeholders.get(where)
+                    placeholder = placeholder_for(tensor) if placeholder is None else placeholder
+                    placeholder.expected, placeholder.rank = tensor.requires_grad, tensor.dim()
+                    made[id(tensor)] = (tensor, placeholder)
+                self.placeholders[where] = made[id(tensor)][1]
+
+    def belong(self, owner: Any) -> None:
+        for placeholder in self.placeholders.values():
+            placeholder.owner = weakref.ref(owner)
+
+    # what is done to it
+
+    def at(self, path: str) -> nn.Module:
+        module = cast("nn.Module", self.root)
+        for name in path.split(".") if path else ():
+            module = cast("nn.Module", vars(module)["_modules"][name])
+        return module
+
+    def follow(self, entry: Entry, live: bool = True) -> Any:
+        """Do what was recorded, as far as it shows here. `live`: placeholders take the new `requires_grad`, too."""
+        if self.root is None:
+            return None
+        target = self.at(entry.path)
+        self.quiet = True
+        try:
+            if entry.method in (*IMMEDIATE, "__setattr__", "__delattr__"):
+                return getattr(nn.Module, entry.method)(target, *entry.args, **entry.kwargs)
+            if entry.method in HOOKING:
+                return getattr(nn.Module, entry.method)(target, *entry.args, **entry.kwargs) if entry.path else None
+            if entry.method in CONVERTING:
+                self._convert(target, entry)
+            elif entry.method == "requires_grad_":
+                flag = (*entry.args, *entry.kwargs.values(), True)[0]
+                for placeholder in filter(_is_parameter, _placeholders_in(target)):
+                    placeholder.expected = flag
+                    placeholder.requires_grad = flag if live else placeholder.requires_grad
+        finally:
+            self.quiet = False
+        return target
+
+    def _convert(self, target: nn.Module, entry: Entry) -> None:
+        """Torch's own conversion of placeholders: dtype and, where torch can, device."""
+        holder = nn.Module()
+        for number, placeholder in enumerate(_placeholders_in(target)):
+            kind = holder._parameters if isinstance(placeholder, nn.Parameter) else holder._buffers
+            cast("dict[str, Any]", kind)[str(number)] = placeholder
+        with suppress(ValueError, NotImplementedError):  # torch refuses: waits for the real tensor
+            getattr(holder, entry.method)(*entry.args, **entry.kwargs)
+
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """What was handed out as submodules: parts, and lazy instances inside."""
+        if self.root is not None:
+            for path, module in walk(self.root):
+                if path and isinstance(module, Recorded):
+                    yield path, module
+
+
+def named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    for path, inside in walk(module):
+        if "_parameters" in vars(inside):
+            for name, tensor in (*inside._parameters.items(), *inside._buffers.items()):
+                if tensor is not None:
+                    yield (f"{path}.{name}" if path else name), tensor
+
+
+def _placeholders_in(module: nn.Module) -> list[Any]:
+    return list({id(t): t for _, t in named_tensors(module) if isinstance(t, Placeholder)}.values())
+
+
+def _is_parameter(placeholder: Any) -> bool:
+    return isinstance(placeholder, nn.Parameter)
+
+
+# ---------------------------------------------------------------------------------------------
+# Throw-away constructions
+
+
+def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
+    """The inferred parameters that were not given and do not follow from others."""
+    return [name for name in recipe.rules if name not in given and not is_derived(recipe, name)]
+
+
+def build(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, Origins]:
+    """A throw-away module on fakes, and where its given parts come from; raises what the constructor raises."""
+    return outline(functools.partial(eager, recipe), given, derived(recipe, given, values), lambda module: module)
+
+
+def first_values(names: list[str]) -> Iterator[dict[str, Any]]:
+    """Values for a first try: all different, then all the same."""
+    numbers = (*SENTINELS, 64, 16, 1)
+    for shift in range(len(numbers)):
+        yield {name: numbers[(shift + at) % len(numbers)] for at, name in enumerate(names)}
+    if len(names) > 1:
+        for number in numbers:
+            yield dict.fromkeys(names, number)
+
+
+def _constructed(recipe: Recipe, given: Mapping[str, Any]) -> tuple[nn.Module, Origins, dict[str, set[str]]]:
+    """A module built on fakes, where its given parts come from, and which attributes depend on the unknown."""
+    names = unknown_names(recipe, given)
+    values, root, origins = _first_built(recipe, given, names)
+    unknown: dict[str, set[str]] = {}
+    for others in _other_values(recipe, given, values):
+        try:
+            rival, _ = build(recipe, given, others)
+        except Exception:  # not a value that this class takes
+            continue
+        one, other = _inventory(root), _inventory(rival)
+        if one != other:
+            differing = sorted({str(name) for name, *_ in set(one) ^ set(other)})
+            facts: list[tuple[str, object]] = [
+                ("there or not", ", ".join(differing[:8])),
+                ("compared", shown(values)),
+                ("with", shown(others)),
+            ]
+            raise _unknowable(recipe, names, facts)
+        _note_unknown(root, rival, unknown)
+    return root, origins, unknown
+
+
+def _first_built(
+    recipe: Recipe, given: Mapping[str, Any], names: list[str]
+) -> tuple[dict[str, Any], nn.Module, Origins]:
+    failure: Exception | None = None
+    for values in first_values(names):
+        try:
+            return (values, *build(recipe, given, values))
+        except Exception as error:
+            failure = failure or error
+    raise _unknowable(recipe, names, [("a throw-away module", f"{type(failure).__name__}: {failure}")]) from failure
+
+
+def _other_values(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Values that a constructor may treat otherwise: other numbers, those it was given (`if a != b:`), no value."""
+    parameters = recipe.signature.parameters
+    defaults = [p.default for p in parameters.values() if p.default is not p.empty]
+    known = dict.fromkeys(number for each in (*given.values(), *defaults) for number in _numbers(each))
+    for name in values:
+        for number in [*SENTINELS[:2], *known][:MOST_NUMBERS]:
+            if number != values[name]:
+                yield {**values, name: number}
+        p = parameters.get(name)
+        if p is not None and p.default is not p.empty and not isinstance(p.default, Axis):
+            yield {other: value for other, value in values.items() if other != name}
+    if len(values) > 1:
+        yield dict.fromkeys(values, SENTINELS[0])
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _numbers(each)
+    elif isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        yield value
+
+
+def _inventory(root: nn.Module) -> list[tuple[Any, ...]]:
+    """Every name there is, in order, with what it stands for; tensors that are one and the same are told apart."""
+    found: list[tuple[Any, ...]] = []
+    first: dict[int, str] = {}
+    for path, module in walk(root):
+        found.append((path, type(module)))
+        if isinstance(module, Recorded):
+            continue
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            full = f"{path}.{name}" if path else name
+            same = None if tensor is None else first.setdefault(id(tensor), full)
+            rank = None if tensor is None else tensor.dim()
+            found.append((full, same, rank, name in module._non_persistent_buffers_set))
+    return found
+
+
+def _note_unknown(one: nn.Module, other: nn.Module, unknown: dict[str, set[str]]) -> None:
+    """Attributes that are not the same in both, or that are tensors without values."""
+    for (path, mine), (_, others) in zip(walk(one), walk(other), strict=True):
+        for name, value in vars(mine).items():
+            rival = vars(others).get(name)
+            if isinstance(value, torch.Tensor) or (_is_plain(value) and not (_is_plain(rival) and value == rival)):
+                unknown.setdefault(path, set()).add(name)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (int, float, complex, str, torch.dtype, torch.device, type(None)))
+
+
+def shown(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def _unknowable(recipe: Recipe, names: list[str], facts: list[tuple[str, object]]) -> NotMaterializedError:
+    return NotMaterializedError(
+        compose(
+            f"the parameters of this {recipe.name} are not known yet: which there are depends on {', '.join(names)}",
+            facts,
+            f"module(input)  # once\n{recipe.called}(..., {'=..., '.join(names)}=...)  # or give them",
+        )
+    )
+
+
+def _return_to_user(root: nn.Module, origins: Origins) -> None:
+    """Put what the user gave in the places of its copies."""
+    for _, module in list(walk(root)):
+        for kind in (module._modules, module._parameters, module._buffers):
+            for name, each in cast("dict[str, Any]", kind).items():
+                if id(each) in origins:
+                    cast("dict[str, Any]", kind)[name] = origins[id(each)][0]
+
+
+# ---------------------------------------------------------------------------------------------
+# Submodules that do not exist yet
+
+
+class Part(Recorded):
+    """First base of a submodule in a skeleton: what is done to it will be done to the real one."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep the class's own `__init_subclass__` out of this."""
+
+    @property
+    def _lazify_quiet(self) -> bool:  # type: ignore[override]
+        return bool(vars(self)[PART][0].quiet)
+
+    def _lazify_do(self, entry: Entry) -> Any:
+        skeleton, path = vars(self)[PART]
+        return skeleton.follow(replace(entry, path=path))
+
+    def _lazify_record(self, entry: Entry, handle: Any = None) -> None:
+        skeleton, path = vars(self)[PART]
+        entry.path = path
+        skeleton.record(entry, handle)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotMaterializedError(self._lazify_waiting("called"))
+
+    forward = __call__
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotMaterializedError(self._lazify_waiting("loaded"))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise NotMaterializedError(self._lazify_waiting("copied"))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._lazify_quiet:
+            super().__setattr__(name, value)
+        else:
+            entry = Entry("__setattr__", (name, value), {})
+            self._lazify_do(entry)
+            self._lazify_record(entry)
+
+    def __delattr__(self, name: str) -> None:
+        if self._lazify_quiet:
+            super().__delattr__(name)
+        else:
+            entry = Entry("__delattr__", (name,), {})
+            self._lazify_do(entry)
+            self._lazify_record(entry)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]
+        except AttributeError:
+            raise NotMaterializedError(self._lazify_waiting(f"asked for {name!r}")) from None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(?)"
+
+    def _lazify_waiting(self, wanted: str) -> str:
+        path = vars(self)[PART][1]
+        return compose(
+            f"{path!r} cannot be {wanted} yet: it belongs to a lazy module that waits for its first call",
+            fix="module(input)  # once",
+        )
+
+
+_part_classes: WeakValueDictionary[int, type[nn.Module]] = WeakValueDictionary()
+
+
+def _part_class(cls: type[nn.Module]) -> type[nn.Module]:
+    made = _part_classes.get(id(cls))
+    if made is None:
+        namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        made = _part_classes[id(cls)] = quiet_subclass(type(cls), cls.__name__, (Part, cls), namespace)
+    return made
