@@ -72,7 +72,7 @@ def _recorded(name: str) -> Callable[..., Any]:
         if self._lazify_quiet:
             return original(self, *args, **kwargs)
         signature.bind(self, *args, **kwargs)
-        entry = Entry(name, args, kwargs)
+        entry = (_conversion(args[0]) if name == "_apply" and args else None) or Entry(name, args, kwargs)
         result = self._lazify_do(entry)
         handle = result if name in HOOKING else None
         if handle is not None:
@@ -81,6 +81,21 @@ def _recorded(name: str) -> Callable[..., Any]:
         return None if name in ("compile", "zero_grad") else result
 
     return method
+
+
+def _conversion(function: Any) -> Entry | None:
+    """What a conversion of the model around looks like here: `_apply` with a local function, which cannot be pickled.
+
+    `model.to(...)` and the like hand such a function to every module inside; its name and what it holds tell which.
+    """
+    if getattr(function, "__module__", None) != nn.Module.__module__:
+        return None
+    _, name, *_ = function.__qualname__.split(".")
+    held = dict(inspect.getclosurevars(function).nonlocals)
+    if "convert_to_format" in held:
+        held["memory_format"] = held.pop("convert_to_format")
+    given = {key: value for key, value in held.items() if value is not None}
+    return Entry(name, (), given) if name in CONVERTING else None
 
 
 for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):

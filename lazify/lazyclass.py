@@ -31,7 +31,7 @@ from lazify.restoring import random_state
 from lazify.rules import Axis
 from lazify.signatures import NOT_GIVEN, ORIGINAL, annotations_of, call_signature, unlazified
 from lazify.skeleton import CONTENT, Skeleton
-from lazify.torch_private import DYNAMO_HOOK, concrete, tree_map_only
+from lazify.torch_private import DYNAMO_HOOK, FOLLOWING_PATHS, concrete, tree_map_only
 
 __all__ = ["RECIPE", "LazyInstance", "lazy_class", "pending_of", "rewrite"]
 
@@ -165,7 +165,7 @@ class LazyInstance(Recorded):
         if entry.method in CONVERTING:
             _refuse_sharing(entry)
             pending_of(self).moved |= _moves(entry)
-        elif entry.method in (*IMMEDIATE, *HOOKING):
+        elif entry.method in (*IMMEDIATE, *HOOKING, "requires_grad_"):
             if entry.method == "register_parameter":
                 _refuse_moving(entry, pending_of(self))
             stand_in = pending_of(self).attached()
@@ -239,7 +239,7 @@ class LazyInstance(Recorded):
             root: Any = pending_of(self).told(cast("nn.Module", self)).root
         except NotMaterializedError:
             return {}
-        by_path = caller.f_code is nn.Module.get_submodule.__code__
+        by_path = caller.f_code in FOLLOWING_PATHS
         return {**root._parameters, **root._buffers, **(root._modules if by_path else {})}
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -292,7 +292,7 @@ class LazyInstance(Recorded):
         return _revive, _address(type(self), pending.recipe), self._lazify_state(pending.copy(copy))
 
     def _lazify_state(self, twin: Pending) -> tuple[Any, ...]:
-        told = None if twin.skeleton is None else twin.skeleton.placeholders
+        told = twin.handed_out()
         own = {name: value for name, value in vars(self).items() if name != PENDING}
         return twin.given, twin.journal, twin.stand_in, twin.moved, told, own
 
@@ -301,7 +301,7 @@ class LazyInstance(Recorded):
         pending = Pending(type(self)._lazify_recipe, given)
         pending.journal, pending.stand_in, pending.moved = journal, stand_in, moved
         if told is not None:
-            pending.skeleton = Skeleton(told)
+            pending.skeleton = Skeleton(told, len(journal))
             pending.skeleton.belong(self)
         vars(self).update(own, **{PENDING: pending})
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import get_ident
 from typing import Any, TypeAlias, cast
 
@@ -34,8 +34,9 @@ from lazify.construction import (
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, infer, search, structure, tensors
+from lazify.journal import CONVERTING, IMMEDIATE, Entry, walk
 from lazify.pending import PENDING, Pending, waiting
-from lazify.probing import Probe
+from lazify.probing import Probe, thrown_away
 from lazify.recipe import Recipe
 from lazify.restoring import (
     PLAIN,
@@ -48,7 +49,7 @@ from lazify.restoring import (
     restorers,
 )
 from lazify.settling import Settlement, confirm, settle
-from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, hidden_from_dynamo, is_made_here
+from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, hidden_from_dynamo, is_made_here, unset_fake_mode
 
 __all__ = ["call", "first_call", "materialize_with"]
 
@@ -186,7 +187,10 @@ def _replay(call: _FirstCall) -> None:
     module, pending = call.module, call.pending
     for entry in pending.journal:
         target = module.get_submodule(entry.path) if entry.path else module
+        again = _attached(pending) if entry.method in ("train", "eval", "requires_grad_") else ()
         result = getattr(target, entry.method)(*entry.args, **entry.kwargs)
+        for restore_attached in again:
+            restore_attached()
         if entry.hook is None:
             continue
         if not pending.still_registered(entry):
@@ -200,6 +204,26 @@ def _replay(call: _FirstCall) -> None:
                 inner.handles[handle.id] = handle
     if (compiled := module.__dict__.get(GATE)) is not call:
         call.compiled, module.__dict__[GATE] = compiled, call
+
+
+def _attached(pending: Pending) -> list[Restore]:
+    """Keeps flags of what the user attached: it got them at once when they were set, and others since, perhaps."""
+    found: list[Restore] = []
+    for value in (value for entry in pending.journal for value in (*entry.args, *entry.kwargs.values())):
+        tensors: list[Any] = [value] if isinstance(value, nn.Parameter) else []
+        for _, each in walk(value) if isinstance(value, nn.Module) else ():
+            inner = waiting(each)
+            if inner is None:
+                found.append(functools.partial(setattr, each, "training", each.training))
+                tensors += each._parameters.values()
+            else:
+                found += [
+                    functools.partial(inner.journal.__delitem__, slice(len(inner.journal), None)),
+                    functools.partial(setattr, inner.attached(), "training", inner.attached().training),
+                ]
+                tensors += () if inner.skeleton is None else inner.skeleton.placeholders.values()
+        found += [functools.partial(setattr, t, "requires_grad", t.requires_grad) for t in tensors if t is not None]
+    return found
 
 
 # ---------------------------------------------------------------------------------------------
@@ -421,10 +445,33 @@ def _by_search(
     recipe = pending.recipe
     key = structure((pending.given, args, kwargs))
     if key not in recipe.solved:
-        made = functools.partial(eager, recipe)
-        probe = Probe(made, pending.given, args, kwargs, method or "__call__")
+        probe = Probe(functools.partial(_rehearsed, pending), pending.given, args, kwargs, method or "__call__")
         recipe.solved[key] = search(recipe, pending.given, probe)
     return recipe.solved[key]
+
+
+def _rehearsed(pending: Pending, arguments: Mapping[str, Any]) -> nn.Module:
+    """A throw-away module to which was done what decides how a call goes: modes, dtypes, what was attached."""
+    module = eager(pending.recipe, arguments)
+    for entry in pending.journal:
+        target = module.get_submodule(entry.path) if entry.path else module
+        if entry.method in (*IMMEDIATE, "__setattr__", "__delattr__"):
+            getattr(target, entry.method)(*thrown_away(entry.args), **thrown_away(entry.kwargs))
+        elif entry.method in CONVERTING and (dtype := _dtype_after(entry)) is not None:
+            target.to(dtype)
+    return module
+
+
+def _dtype_after(entry: Entry) -> torch.dtype | None:
+    """The floating-point dtype that a conversion leads to, from wherever; None if it leaves dtypes alone."""
+    ends = set()
+    for start in (torch.float32, torch.float64):
+        probe = nn.Module()
+        with unset_fake_mode():
+            probe.probe = nn.Parameter(torch.empty(0, dtype=start))
+            getattr(probe, entry.method)(*entry.args, **entry.kwargs)
+        ends.add(probe.probe.dtype)
+    return ends.pop() if len(ends) == 1 else None
 
 
 # ---------------------------------------------------------------------------------------------

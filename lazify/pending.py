@@ -55,11 +55,11 @@ class Pending:
         """A copy with its own lock; nobody holds handles on its hooks."""
         twin = Pending(self.recipe, duplicate(self.given))
         journal = [entry if self.still_registered(entry) else replace(entry, removed=True) for entry in self.journal]
-        told = None if self.skeleton is None else self.skeleton.placeholders
+        told = self.handed_out()
         twin.journal, twin.stand_in, copies = duplicate((journal, self.stand_in, told))
         twin.moved = self.moved
         if told is not None:
-            twin.skeleton = Skeleton(copies)
+            twin.skeleton = Skeleton(copies, len(journal))
         return twin
 
     def attached(self) -> nn.Module:
@@ -89,6 +89,19 @@ class Pending:
                 inner: Pending = vars(part)[PENDING]
                 inner.part = (self, path)
                 inner.attached()
+                if inner.skeleton is None and (told := skeleton.cut(path, len(inner.journal))) is not None:
+                    inner.skeleton = told
+                    told.belong(part)
+
+    def handed_out(self) -> dict[str, tuple[Any, bool]] | None:
+        """What a copy is made from, if anything: placeholders, their `requires_grad` apart from what users chose."""
+        if self.skeleton is None:
+            return None
+        told = {path: (each, each.expected) for path, each in self.skeleton.placeholders.items()}
+        for path, part in self.skeleton.parts():
+            inside = None if isinstance(part, Part) else vars(part)[PENDING].handed_out()
+            told.update({f"{path}.{name}": each for name, each in (inside or {}).items()})
+        return told
 
     def record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
         """Note what was done: here, and where this instance is a part of another one, there too."""

@@ -36,13 +36,15 @@ class Placeholder:
     owner: Callable[[], Any] = _nobody
     #: `requires_grad` as the real parameter will have it; another value was set by the user, on this very object
     expected: bool = True
-    #: number of dimensions, if that is known
+    #: number of dimensions, if that is known, and whether somebody was told
     rank: int | None = None
+    rank_told: bool = False
 
     @property
     def ndim(self) -> int:
         if self.rank is None:
             raise RuntimeError(f"the number of dimensions of this {self.torchs.__name__} is not known yet")
+        self.rank_told = True
         return self.rank
 
     @classmethod
@@ -61,7 +63,7 @@ class Placeholder:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         twin = memo[id(self)] = _made(type(self), self)
-        twin.rank = self.rank
+        twin.expected, twin.rank, twin.rank_told = self.expected, self.rank, self.rank_told
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -75,11 +77,19 @@ def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
     return placeholder
 
 
+def _type(placeholder: Any, dtype: Any = None) -> Any:
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError("an uninitialized tensor is converted to a torch.dtype")
+    return placeholder.to(dtype)
+
+
 #: What placeholders answer themselves.
 _OWN: Mapping[Any, Callable[..., Any]] = {
     torch.Tensor.requires_grad_: _requires_grad_,
     torch.Tensor.dim: lambda placeholder: placeholder.ndim,
     torch.Tensor.size: lambda placeholder, *_: placeholder.shape,  # raises torch's own error; torch's would say (0,)
+    torch.Tensor.bfloat16: lambda placeholder: placeholder.to(torch.bfloat16),
+    torch.Tensor.type: _type,
     torch.is_complex: lambda placeholder: placeholder.dtype.is_complex,
     torch.is_floating_point: lambda placeholder: placeholder.dtype.is_floating_point,
 }
@@ -106,12 +116,13 @@ def placeholder_for(tensor: torch.Tensor) -> Any:
     return made
 
 
-def adopted(tensor: Any) -> Any:
+def adopted(tensor: Any, expected: bool) -> Any:
     """A placeholder again of what came out of a file as torch's own."""
+    made: Any = tensor
     if not isinstance(tensor, Placeholder):
-        tensor.__class__ = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
-        tensor.expected = tensor.requires_grad
-    return tensor
+        made.__class__ = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+        made.expected = expected
+    return made
 
 
 # ---------------------------------------------------------------------------------------------
@@ -132,7 +143,7 @@ class Choice:
     def own(self) -> Iterator[tuple[str, Any]]:
         """What the user attached."""
         for name, value in self.attributes.items():
-            if name not in ("owner", "expected", "rank", "persistent", "_is_buffer"):
+            if name not in ("owner", "expected", "rank", "rank_told", "persistent", "_is_buffer"):
                 yield name, value
 
 

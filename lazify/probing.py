@@ -24,9 +24,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lazify.torch_private import FAKE_LOGGERS, FakeTensorMode, fakes_cannot_follow, unset_fake_mode
+from lazify.torch_private import FAKE_LOGGERS, FakeTensorMode, fakes_cannot_follow, in_fake_mode, unset_fake_mode
 
-__all__ = ["Make", "Origins", "Probe", "Run", "outline"]
+__all__ = ["Make", "Origins", "Probe", "Run", "outline", "thrown_away"]
 
 T = TypeVar("T")
 #: Builds the class, eagerly, from all its constructor arguments by name.
@@ -157,6 +157,11 @@ def _aside() -> Iterator[None]:
         if numpy is not None:
             numpy.random.set_state(numpy_state)
         torch.set_default_dtype(dtype)
+
+
+def thrown_away(value: Any) -> Any:
+    """Such a copy as this moment asks for: of fakes in a fake mode, else real."""
+    return _throw_away(value, fake=in_fake_mode())
 
 
 def _throw_away(value: Any, fake: bool, origins: Origins | None = None) -> Any:

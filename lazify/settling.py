@@ -35,11 +35,7 @@ def settle(module: nn.Module, skeleton: Skeleton, undo: Settlement) -> None:
         where, _, name = path.rpartition(".")
         owner = inside.get(where)
         tensor = None if owner is None or isinstance(owner, Recorded) else _tensor(owner, name)
-        if (
-            tensor is not None
-            and tensor is not placeholder
-            and tensor.dim() == getattr(placeholder, "rank", tensor.dim())
-        ):
+        if tensor is not None and tensor is not placeholder and _may_be(placeholder, tensor):
             pairs.setdefault(id(placeholder), (placeholder, tensor))
     substitute(real, {id(tensor): (tensor, placeholder) for placeholder, tensor in pairs.values()})
     for placeholder, tensor in pairs.values():
@@ -49,8 +45,8 @@ def settle(module: nn.Module, skeleton: Skeleton, undo: Settlement) -> None:
 
 
 def _may_be(placeholder: Any, tensor: torch.Tensor) -> bool:
-    """Whether the tensor has as many dimensions as was told of it."""
-    return not isinstance(placeholder, Placeholder) or placeholder.rank in (None, tensor.dim())
+    """Whether the tensor has as many dimensions as somebody was told."""
+    return not (isinstance(placeholder, Placeholder) and placeholder.rank_told) or placeholder.rank == tensor.dim()
 
 
 def _tensor(module: nn.Module, name: str) -> torch.Tensor | None:
@@ -60,6 +56,8 @@ def _tensor(module: nn.Module, name: str) -> torch.Tensor | None:
 
 def _settle_lazies(skeleton: Skeleton, inside: dict[str, nn.Module], real: list[nn.Module], undo: Settlement) -> None:
     """Lazy modules inside, of which something may have been told: the very ones stand in the real module."""
+    if skeleton.root is None:
+        _hand_on(skeleton, inside, undo)
     pairs: dict[int, tuple[Any, Any]] = {}
     for path, told in skeleton.parts():
         made = inside.get(path)
@@ -74,6 +72,17 @@ def _settle_lazies(skeleton: Skeleton, inside: dict[str, nn.Module], real: list[
         if known.skeleton is not None:
             vars(told)[PENDING].take(known.skeleton)
     substitute(real, pairs)
+
+
+def _hand_on(skeleton: Skeleton, inside: dict[str, nn.Module], undo: Settlement) -> None:
+    """Of a copy: the placeholders of lazy modules inside become theirs."""
+    for path, module in inside.items():
+        pending = waiting(module)
+        if pending is not None and (told := skeleton.cut(path, len(pending.journal))) is not None:
+            back = {f"{path}.{name}": each for name, each in told.placeholders.items()}
+            undo.append(functools.partial(skeleton.placeholders.update, back))
+            pending.skeleton = told
+            told.belong(module)
 
 
 def _restore_lazy(told: nn.Module, before: dict[str, Any]) -> None:

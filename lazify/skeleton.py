@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
@@ -46,14 +46,16 @@ class Skeleton:
 
     Attributes:
         placeholders: path -> the object that will be the real parameter or buffer.
+        followed: how much of the journal the placeholders have seen, in a copy.
         root: the module built on fakes, its tensors replaced by placeholders; None until somebody asks.
         failure: why nothing can be told.
         record: notes what is done to a part.
         quiet: whether an entry is being done right now.
     """
 
-    def __init__(self, placeholders: Mapping[str, Any] | None = None) -> None:
-        self.placeholders = {path: adopted(each) for path, each in (placeholders or {}).items()}
+    def __init__(self, told: Mapping[str, tuple[Any, bool]] | None = None, followed: int = 0) -> None:
+        self.placeholders = {path: adopted(each, expected) for path, (each, expected) in (told or {}).items()}
+        self.followed = followed
         self.root: nn.Module | None = None
         self.failure: NotMaterializedError | None = None
         self.record: Record = lambda *_: None
@@ -91,8 +93,8 @@ class Skeleton:
                 vars(module)[PART] = (self, path)
         self.belong(owner)
         self.root = root
-        for entry in journal:
-            self.follow(entry, fresh)
+        for number, entry in enumerate(journal):
+            self.follow(entry, live=fresh or number >= self.followed)
 
     def _fill(self, path: str, module: nn.Module, origins: Origins, made: dict[int, tuple[Any, Any]]) -> None:
         users = {id(original) for original, _ in origins.values()}
@@ -108,6 +110,12 @@ class Skeleton:
                     made[id(tensor)] = (tensor, placeholder)
                 self.placeholders[where] = made[id(tensor)][1]
 
+    def cut(self, path: str, followed: int) -> Skeleton | None:
+        """What a copy was told of the lazy instance at `path`, if anything; from here on that is its own."""
+        names = [name for name in self.placeholders if name.startswith(f"{path}.")]
+        inside = {name.removeprefix(f"{path}."): self.placeholders.pop(name) for name in names}
+        return Skeleton({name: (each, each.expected) for name, each in inside.items()}, followed) if inside else None
+
     def belong(self, owner: Any) -> None:
         for placeholder in self.placeholders.values():
             placeholder.owner = weakref.ref(owner)
@@ -122,34 +130,34 @@ class Skeleton:
 
     def follow(self, entry: Entry, live: bool = True) -> Any:
         """Do what was recorded, as far as it shows here. `live`: placeholders take the new `requires_grad`, too."""
-        if self.root is None:
-            return None
-        target = self.at(entry.path)
-        self.quiet = True
-        try:
-            if entry.method in (*IMMEDIATE, "__setattr__", "__delattr__"):
+        target = None if self.root is None else self.at(entry.path)
+        placeholders = self.placeholders.values() if target is None else _placeholders_in(target)
+        if entry.method == "requires_grad_":
+            flag = (*entry.args, *entry.kwargs.values(), True)[0]
+            for placeholder in filter(_is_parameter, placeholders):
+                placeholder.expected = flag
+                placeholder.requires_grad = flag if live else placeholder.requires_grad
+        elif entry.method in CONVERTING:
+            self._convert(placeholders, entry)
+        elif target is not None and _shows(entry):
+            self.quiet = True
+            try:
                 return getattr(nn.Module, entry.method)(target, *entry.args, **entry.kwargs)
-            if entry.method in HOOKING:
-                return getattr(nn.Module, entry.method)(target, *entry.args, **entry.kwargs) if entry.path else None
-            if entry.method in CONVERTING:
-                self._convert(target, entry)
-            elif entry.method == "requires_grad_":
-                flag = (*entry.args, *entry.kwargs.values(), True)[0]
-                for placeholder in filter(_is_parameter, _placeholders_in(target)):
-                    placeholder.expected = flag
-                    placeholder.requires_grad = flag if live else placeholder.requires_grad
-        finally:
-            self.quiet = False
+            finally:
+                self.quiet = False
         return target
 
-    def _convert(self, target: nn.Module, entry: Entry) -> None:
+    def _convert(self, tensors: Iterable[Any], entry: Entry) -> None:
         """Torch's own conversion of placeholders: dtype and, where torch can, device."""
+        placeholders = {str(number): each for number, each in enumerate(tensors)}
         holder = nn.Module()
-        for number, placeholder in enumerate(_placeholders_in(target)):
-            kind = holder._parameters if isinstance(placeholder, nn.Parameter) else holder._buffers
-            cast("dict[str, Any]", kind)[str(number)] = placeholder
+        holder._parameters = {name: each for name, each in placeholders.items() if _is_parameter(each)}
+        holder._buffers = {name: each for name, each in placeholders.items() if not _is_parameter(each)}
         with suppress(ValueError, NotImplementedError):  # torch refuses: waits for the real tensor
             getattr(holder, entry.method)(*entry.args, **entry.kwargs)
+        for name, buffer in holder._buffers.items():  # these it exchanges
+            if buffer is not None and buffer is not placeholders[name]:
+                placeholders[name].data = buffer.data
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
         """What was handed out as submodules: parts, and lazy instances inside."""
@@ -157,6 +165,11 @@ class Skeleton:
             for path, module in walk(self.root):
                 if path and isinstance(module, Recorded):
                     yield path, module
+
+
+def _shows(entry: Entry) -> bool:
+    """Whether it changes what a skeleton shows. (The hooks of the instance itself are with its stand-in.)"""
+    return entry.method in (*IMMEDIATE, "__setattr__", "__delattr__") or (entry.method in HOOKING and entry.path != "")
 
 
 def named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

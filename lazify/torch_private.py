@@ -11,15 +11,18 @@ from torch._C._dynamo import eval_frame as _eval_frame
 # () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None
 from torch._C._functorch import peek_interpreter_stack as inside_transform
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as outside_transforms
+from torch._guards import active_fake_mode
 from torch._subclasses import fake_tensor as _fake
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
 from torch.nn.modules import module as _module
+from torch.nn.utils._named_member_accessor import NamedMemberAccessor
 from torch.utils._pytree import tree_map_only
 
 __all__ = [
     "DYNAMO_HOOK",
     "FAKE_LOGGERS",
+    "FOLLOWING_PATHS",
     "GATE",
     "GLOBAL_PRE_HOOKS",
     "FakeTensorMode",
@@ -27,6 +30,7 @@ __all__ = [
     "concrete",
     "fakes_cannot_follow",
     "hidden_from_dynamo",
+    "in_fake_mode",
     "inside_transform",
     "is_made_here",
     "is_shared_with_autograd",
@@ -47,8 +51,16 @@ DYNAMO_HOOK = "_initialize_hook"
 #: What `register_module_forward_pre_hook` fills: hooks that may change the arguments of any call.
 GLOBAL_PRE_HOOKS = _module._global_forward_pre_hooks
 
+#: The code of what follows dotted paths to submodules.
+FOLLOWING_PATHS = frozenset({torch.nn.Module.get_submodule.__code__, NamedMemberAccessor.get_submodule.__code__})
+
 #: () -> bool, over all device types at once.
 any_autocast: Any = torch._C._is_any_autocast_enabled
+
+
+def in_fake_mode() -> bool:
+    """Whether a tensor made now would be a fake."""
+    return active_fake_mode() is not None
 
 
 def is_made_here(tensor: torch.Tensor) -> bool:

@@ -184,12 +184,30 @@ CONVERSIONS: list[Callable[[nn.Module], Any]] = [
 ]
 
 
+#: Names of what is attached to a module here.
+ATTACHED = ("one", "two", "three")
+
+
 class Copy:
-    """A pair and the handles that the test holds of it."""
+    """A pair, and what the test holds of it: handles, parameters and submodules that it was given."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self.handles: list[tuple[RemovableHandle, RemovableHandle]] = []
+        self.held: list[tuple[str, Tensor, Tensor]] = []
+        self.loads = False
+
+
+def told(module: nn.Module) -> Any:
+    """What any module answers of itself. (What was attached to a lazy one is converted at its first call.)"""
+    own = [(n, t) for n, t in (*module.named_parameters(), *module.named_buffers()) if not n.startswith(ATTACHED)]
+    return (
+        [(name, t.requires_grad, t.dtype, t.dim()) for name, t in own],
+        [name for name, _ in module.named_buffers()],
+        [name for name, _ in module.named_parameters(remove_duplicate=False)],
+        [(name, each.training) for name, each in module.named_modules() if name],
+        list(module.state_dict()),
+    )
 
 
 class FirstCalls(RuleBasedStateMachine):
@@ -228,6 +246,61 @@ class FirstCalls(RuleBasedStateMachine):
     @rule(which=st.integers(0, 3), flag=st.booleans())
     def requires_grad(self, which: int, flag: bool) -> None:
         self.one(which).pair.do(lambda module, log: module.requires_grad_(flag))
+
+    @rule(which=st.integers(0, 3))
+    def ask(self, which: int) -> None:
+        """Names and flags are those of the eager twin; the tensors are held until the end."""
+        copy = self.one(which)
+        mine, twins = copy.pair.lazy, copy.pair.eager
+        lengths = [len(log) for log in copy.pair.logs]
+        assert told(mine) == told(twins)
+        for log, length in zip(copy.pair.logs, lengths, strict=True):
+            del log[length:]
+        tensors = [{**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (mine, twins)]
+        copy.held += [(n, t, tensors[1][n]) for n, t in tensors[0].items() if not n.startswith(ATTACHED)]
+
+    @rule(which=st.integers(0, 3), at=st.integers(0, 9), flag=st.booleans(), method=st.booleans())
+    def freeze_one(self, which: int, at: int, flag: bool, method: bool) -> None:
+        def act(module: nn.Module, log: list[Any]) -> None:
+            parameters = list(module.parameters())
+            if parameters and method:
+                parameters[at % len(parameters)].requires_grad_(flag)
+            elif parameters:
+                parameters[at % len(parameters)].requires_grad = flag
+
+        self.one(which).pair.do(act)
+
+    @rule(
+        which=st.integers(0, 3), at=st.integers(0, 9), what=st.sampled_from(["eval", "note", "double", "hook", "init"])
+    )
+    def to_submodule(self, which: int, at: int, what: str) -> None:
+        tag = f"inside{self.next_tag()}"
+
+        def act(module: nn.Module, log: list[Any]) -> Any:
+            inside = [each for name, each in module.named_modules() if name]
+            if not inside:
+                return None
+            one = inside[at % len(inside)]
+            if what == "hook":
+                return one.register_forward_hook(forward_post(log, tag))
+            if what == "note":
+                one.note = tag
+            elif what == "init":
+                one.apply(marker(tag))
+            elif what == "eval":
+                one.eval()
+            elif isinstance(one, nn.Dropout):  # of another the input would be of the wrong dtype
+                one.double()
+            return None
+
+        copy = self.one(which)
+        handles = copy.pair.do(act)
+        if handles[0] is not None:
+            copy.handles.append(handles)
+
+    @rule(which=st.integers(0, 3))
+    def end_by_loading(self, which: int) -> None:
+        self.one(which).loads = True
 
     @rule(which=st.integers(0, 3), to_none=st.booleans())
     def zero_grad(self, which: int, to_none: bool) -> None:
@@ -336,9 +409,19 @@ class FirstCalls(RuleBasedStateMachine):
         pair = copy.pair
         for log in pair.logs:
             del log[:]
+        if copy.loads:
+            state = {name: torch.full_like(each, 2) for name, each in pair.eager.state_dict().items()}
+            for log in pair.logs:
+                del log[:]
+            pair.through(lambda module: module.load_state_dict(state) and None)
+            pair.check()
         x = torch.linspace(-1, 1, 4 * WIDTH).reshape(4, WIDTH).to(dtype_of(pair.eager))
         pair.through(lambda module: module(x.clone().requires_grad_()))
         pair.check()
+        now = [{**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (pair.lazy, pair.eager)]
+        for name, mine, twins in copy.held:
+            if now[1].get(name) is twins:  # conversions exchange the buffers of the eager twin
+                assert now[0].get(name) is mine, name
         pair.through(lambda module: used(module, x))
         pair.check()
         for at, handles in enumerate(copy.handles):
@@ -418,6 +501,14 @@ class LazyChildren(RuleBasedStateMachine):
         self.both(act)
 
     @rule()
+    def ask(self) -> None:
+        assert told(self.lazy) == told(self.eager)
+
+    @rule(flag=st.booleans())
+    def requires_grad(self, flag: bool) -> None:
+        self.both(lambda module, log: module.requires_grad_(flag))
+
+    @rule()
     def deepcopy(self) -> None:
         self.lazy, self.eager = deepcopy((self.lazy, self.eager))
 
@@ -435,7 +526,7 @@ class LazyChildren(RuleBasedStateMachine):
         assert_twins(self.lazy, self.eager)
 
 
-def marker(tag: int) -> Callable[[nn.Module], None]:
+def marker(tag: Any) -> Callable[[nn.Module], None]:
     def fn(module: nn.Module) -> None:
         module.visited = (*getattr(module, "visited", ()), tag)
 
