@@ -158,3 +158,91 @@ def test_lazy_handles_are_torchs():
     module = nn.Linear(2, 2)
     handle = module.register_forward_hook(lambda *args: None, with_kwargs=True)
     assert set(vars(handle)) == {"hooks_dict_ref", "id", "extra_dict_ref"}
+
+
+def test_dynamo_knows_lazy_modules_by_torchs_mixin():
+    from torch._dynamo.utils import is_lazy_module
+
+    assert is_lazy_module(lazify.lazify(nn.Linear)(3))
+
+
+def test_hidden_from_dynamo():
+    @torch_private.hidden_from_dynamo
+    def hidden(x):
+        return x + torch.compiler.is_compiling()
+
+    torch._dynamo.reset()
+    assert torch.compile(hidden, backend="eager")(torch.zeros(1)) == 0
+
+
+def test_paths_are_followed_by_this_code():
+    seen = []
+
+    class Watched(nn.Module):
+        def __getattr__(self, name):
+            seen.append(inspect.currentframe().f_back.f_code)
+            raise AttributeError(name)
+
+    for follow in (
+        lambda m: m.get_submodule("a"),
+        lambda m: torch.func.functional_call(m, {"a.weight": torch.ones(1)}, ()),
+    ):
+        seen.clear()
+        with pytest.raises((AttributeError, KeyError)):
+            follow(Watched())
+        assert seen[0] in torch_private.FOLLOWING_PATHS
+
+
+def test_concrete():
+    with torch_private.FakeTensorMode():
+        fake = torch.empty(2, 3)
+    assert torch_private.concrete(fake).shape == (2, 3)
+    real = torch.empty(2)
+    assert torch_private.concrete(real) is real
+
+
+def test_sharing_with_autograd():
+    weight = nn.Parameter(torch.ones(2))
+    assert not torch_private.is_shared_with_autograd(weight)
+    out = weight.sum()
+    assert torch_private.is_shared_with_autograd(weight)
+    del out
+
+
+def test_in_fake_mode():
+    assert not torch_private.in_fake_mode()
+    with torch_private.FakeTensorMode():
+        assert torch_private.in_fake_mode()
+        with torch_private.unset_fake_mode():
+            assert not torch_private.in_fake_mode()
+
+
+def test_without_torch_function():
+    with torch_private.without_torch_function():
+        assert nn.UninitializedParameter().numel() == 0
+
+
+def test_conversions_of_the_model_around_tell_their_names():
+    """`model.half()` hands each module inside a local function of torch's."""
+    from lazify.journal import _conversion
+
+    seen = {}
+
+    class Child(nn.Module):
+        def _apply(self, fn, recurse=True):
+            seen["entry"] = _conversion(fn)
+            return self
+
+    model = nn.Sequential(Child())
+    for name, args, kwargs in [
+        ("half", (), {}),
+        ("type", (), {"dst_type": torch.float64}),
+        ("to", (), {"device": torch.device("cpu"), "dtype": torch.float64, "non_blocking": False}),
+        ("to_empty", (), {"device": "cpu"}),
+        ("cpu", (), {}),
+        ("bfloat16", (), {}),
+    ]:
+        getattr(model, name)(*args, **kwargs)
+        assert (seen["entry"].method, seen["entry"].kwargs) == (name, kwargs)
+    model._apply(lambda t: t)
+    assert seen["entry"] is None
