@@ -2,6 +2,7 @@
 
 from lazify.api import is_lazy as is_lazy
 from lazify.api import lazify as lazify
+from lazify.dry_run import materialize as materialize
 from lazify.errors import AmbiguousInferenceError as AmbiguousInferenceError
 from lazify.errors import DefinitionError as DefinitionError
 from lazify.errors import InferenceError as InferenceError
@@ -18,5 +19,6 @@ __all__ = [
     "axis",
     "is_lazy",
     "lazify",
+    "materialize",
 ]
 __version__ = "0.1.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from types import MethodType
 from typing import Any
@@ -33,10 +33,17 @@ set_class = object.__setattr__
 
 
 class _Constructing(threading.local):
-    """Per thread: the wrapped classes that are inside their own constructor."""
+    """Per thread: what is being constructed.
+
+    Attributes:
+        classes: the wrapped classes that are inside their own constructor.
+        observer: told of each lazy instance that is about to begin, with its recipe and what it was given;
+            returns True if it has made it real instead.
+    """
 
     def __init__(self) -> None:
         self.classes: list[type] = []
+        self.observer: Callable[[nn.Module, Recipe, dict[str, Any]], bool] | None = None
 
 
 constructing = _Constructing()

@@ -60,6 +60,9 @@ def _begin(
         return
     if recipe.added and not recipe.added.keys() <= given.keys():
         recipe.bind_strictly(module, *args, **kwargs)  # raises if a required one is missing
+    observer = constructing.observer
+    if observer is not None and observer(module, recipe, given):
+        return
     if type(module) is not lazy:
         module.__class__ = lazy
     module.__dict__[PENDING] = Pending(recipe, given)

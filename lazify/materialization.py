@@ -12,10 +12,13 @@ passed, a gate keeps other threads out.
 
 from __future__ import annotations
 
+import enum
 import functools
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, TypeAlias, cast
 
@@ -26,6 +29,7 @@ from torch.utils.hooks import RemovableHandle
 from lazify.construction import (
     bring_along,
     construct,
+    constructing,
     eager,
     plain_surroundings,
     set_class,
@@ -36,6 +40,7 @@ from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, infer, search, structure, tensors
 from lazify.journal import CONVERTING, IMMEDIATE, Entry, walk
 from lazify.pending import PENDING, Pending, waiting
+from lazify.placeholders import substitute
 from lazify.probing import Probe, thrown_away
 from lazify.recipe import Recipe
 from lazify.restoring import (
@@ -51,29 +56,77 @@ from lazify.restoring import (
 from lazify.settling import Settlement, confirm, settle
 from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, hidden_from_dynamo, is_made_here, unset_fake_mode
 
-__all__ = ["call", "first_call", "materialize_with"]
+__all__ = [
+    "FirstCalls",
+    "Plan",
+    "Rehearsal",
+    "call",
+    "first_call",
+    "follow",
+    "materialize_with",
+    "plans_of",
+    "under_way",
+]
 
 logger = logging.getLogger("lazify")
 
 
 class _UnderWay(threading.local):
-    """Per thread: the first calls under way, each inside the one before."""
+    """Per thread: the first calls under way, each inside the one before, and whether all will be taken back."""
 
     def __init__(self) -> None:
-        self.calls: list[_FirstCall] = []
+        self.calls: list[FirstCalls] = []
+        self.rehearsal: Rehearsal | None = None
 
 
 under_way = _UnderWay()
 
 
-class _FirstCall:
+class Rehearsal(enum.Enum):
+    """A run that only finds values: what it builds is taken back, and nothing that users see is done to it."""
+
+    ON_FAKES = enum.auto()
+    FOR_REAL = enum.auto()  # in eval mode
+
+
+@dataclass
+class Plan:
+    """What a rehearsal found for one lazy instance.
+
+    Attributes:
+        module: the instance, if it exists before the run.
+        values: of its inferred parameters.
+        device: of its input, where parameters would be made elsewhere.
+        inside: for lazy instances that its constructor makes, by their number.
+    """
+
+    module: nn.Module
+    values: dict[str, Any]
+    device: torch.device | None
+    inside: dict[int, Plan] = field(default_factory=dict)
+
+
+class FirstCalls:
+    """First calls that have passed inside something that may still fail."""
+
+    inner: list[_FirstCall] | None = None
+
+    def take_back(self) -> None:
+        for inner in reversed(self.inner or ()):
+            inner.undo()
+        self.inner = None
+
+
+class _FirstCall(FirstCalls):
     """One first call under way: how to begin again, and how to leave the instance as it was."""
 
     # on the class: what most first calls never need
+    made: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a rehearsal
+    plan: Plan | None = None  # what a rehearsal found
+    device: torch.device | None = None
     arguments: Sequence[Restore] = ()
     random: Random = ()
     handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
-    inner: list[_FirstCall] | None = None
     compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
     values: dict[str, Any] | None = None  # with which it was built
     settled: Settlement | None = None  # takes back what became of the skeleton
@@ -105,7 +158,7 @@ class _FirstCall:
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
 
-    def passed(self, calls: list[_FirstCall]) -> None:
+    def passed(self, calls: list[FirstCalls]) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:
             self.module.__dict__.pop(GATE, None)
@@ -113,14 +166,15 @@ class _FirstCall:
             self.module.__dict__[GATE] = self.compiled
         if calls:
             outer = calls[-1]
-            outer.inner = [*(outer.inner or ()), self]
+            if outer.inner is None:
+                outer.inner = []
+            outer.inner.append(self)
 
     def rewind(self) -> None:
         """Undo all but the lazy state itself."""
-        for inner in reversed(self.inner or ()):
-            inner.undo()
-        for take_back in reversed(self.settled or ()):
-            take_back()
+        self.take_back()
+        for restore_told in reversed(self.settled or ()):
+            restore_told()
         for handle, (hooks, number, extra) in reversed(self.handles or ()):
             handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
         for restore_argument in self.arguments:
@@ -130,7 +184,7 @@ class _FirstCall:
         for name in slots(type(self.module)):
             if hasattr(self.module, name):
                 object.__delattr__(self.module, name)
-        self.inner = self.handles = self.settled = None
+        self.handles = self.settled = None
 
     def undo(self) -> None:
         """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
@@ -163,15 +217,27 @@ def _build_here(call: _FirstCall, values: dict[str, Any], device: torch.device |
     set_class(module, "__class__", recipe.wrapped)
     for name in [name for name in state if name != GATE]:
         del state[name]
-    if recipe.plain_init:
+    call.values, call.device = values, device
+    if call.plan is not None or under_way.rehearsal is not None:
+        with _observed(call):
+            construct(module, recipe, {**pending.given, **values})
+    elif recipe.plain_init:
         recipe.init(module, **pending.given, **values)
     else:
         construct(module, recipe, {**pending.given, **values})
     if device is not None:
         bring_along(module, device)
-    call.values = values
-    settled: Settlement = []
+    if under_way.rehearsal is not None:
+        _rehearse(module, pending)
+    else:
+        _bring_up_to_date(call)
+
+
+def _bring_up_to_date(call: _FirstCall) -> None:
+    """What was told and what was done before, on the module just constructed."""
+    module, pending = call.module, call.pending
     skeleton = pending.skeleton
+    settled: Settlement = []
     if skeleton is not None:
         call.settled = settled
         settle(module, skeleton, settled)
@@ -180,6 +246,30 @@ def _build_here(call: _FirstCall, values: dict[str, Any], device: torch.device |
     if skeleton is not None:
         settle(module, skeleton, settled)
         confirm(module, pending, settled)
+
+
+@contextmanager
+def _observed(call: _FirstCall) -> Iterator[None]:
+    """Follow which lazy instances the constructor makes: in a rehearsal note them, else build those with a plan."""
+    made: list[nn.Module] = []
+
+    def observer(module: nn.Module, recipe: Recipe, given: dict[str, Any]) -> bool:
+        made.append(module)
+        plan = None if call.plan is None else call.plan.inside.get(len(made) - 1)
+        if plan is None:
+            return False
+        inner = _FirstCall(module, Pending(recipe, given))
+        inner.plan = plan
+        with _observed(inner):
+            construct(module, recipe, {**given, **plan.values})
+        return True
+
+    before, constructing.observer = constructing.observer, observer
+    try:
+        yield
+    finally:
+        constructing.observer = before
+        call.made = made
 
 
 def _replay(call: _FirstCall) -> None:
@@ -284,7 +374,7 @@ def _attempt(
     kwargs: dict[str, Any],
     method: str | None,
     find: _Find,
-    device: torch.device | None = None,
+    plan: Plan | None = None,
 ) -> Any:
     """Build with the values that `find` yields and make the call; whatever raises, it was never tried."""
     recipe = pending.recipe
@@ -292,9 +382,10 @@ def _attempt(
         raise NotMaterializedError(_only_told(pending))
     watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
     values = _if_found(find, pending, args, kwargs, method) if watched else find(pending, args, kwargs, method)
-    device = device if device is not None else _other_device(pending, args, kwargs)
+    device = _other_device(pending, args, kwargs) if plan is None else plan.device
     calls = under_way.calls
     first = _FirstCall(module, pending)
+    first.plan = plan
     first.keep_arguments()
     calls.append(first)
     try:
@@ -322,12 +413,32 @@ def _attempt(
 
 def materialize_with(module: nn.Module, values: dict[str, Any], device: torch.device | None = None) -> None:
     """Make a lazy instance real without a call, from values of its inferred parameters."""
-    pending = waiting(module)
+    follow(Plan(module, values, device))
+
+
+def follow(plan: Plan) -> None:
+    """Make a lazy instance real without a call, and those that its constructor makes."""
+    pending = waiting(plan.module)
     if pending is None:
         return
     with pending.lock:
-        if waiting(module) is pending:
-            _attempt(module, pending, (), {}, None, lambda *_: values, device)
+        if waiting(plan.module) is pending:
+            _attempt(plan.module, pending, (), {}, None, lambda *_: plan.values, plan)
+
+
+def plans_of(calls: FirstCalls) -> list[Plan]:
+    """What the first calls of a rehearsal found, for each instance that existed before."""
+    plans: list[Plan] = []
+    for call in calls.inner or ():
+        plan = Plan(call.module, cast("dict[str, Any]", call.values), call.device)
+        numbers = {id(each): number for number, each in enumerate(call.made)}
+        for inner in plans_of(call):
+            if (number := numbers.get(id(inner.module))) is not None:
+                plan.inside[number] = inner
+            else:
+                plans.append(inner)
+        plans.append(plan)
+    return plans
 
 
 def _only_told(pending: Pending) -> str:
@@ -351,6 +462,7 @@ def _is_simple(pending: Pending, x: Any) -> bool:
         and x.dim() > pending.recipe.direct[1] >= -x.dim()  # type: ignore[index]
         and PLAIN.issuperset(map(type, pending.given.values()))
         and surroundings_are_plain()
+        and under_way.rehearsal is None
     )
 
 
@@ -451,15 +563,40 @@ def _by_search(
 
 
 def _rehearsed(pending: Pending, arguments: Mapping[str, Any]) -> nn.Module:
-    """A throw-away module to which was done what decides how a call goes: modes, dtypes, what was attached."""
+    """A throw-away module to which was done what decides how a call goes."""
     module = eager(pending.recipe, arguments)
+    _rehearse(module, pending, hooks=())
+    return module
+
+
+#: Hooks that may decide how a call goes.
+_DECIDING = ("register_forward_pre_hook", "register_forward_hook")
+
+
+def _rehearse(module: nn.Module, pending: Pending, hooks: Sequence[str] = _DECIDING) -> None:
+    """Do to a module that will be thrown away what decides how a call goes: modes, dtypes, what was attached."""
     for entry in pending.journal:
         target = module.get_submodule(entry.path) if entry.path else module
         if entry.method in (*IMMEDIATE, "__setattr__", "__delattr__"):
             getattr(target, entry.method)(*thrown_away(entry.args), **thrown_away(entry.kwargs))
         elif entry.method in CONVERTING and (dtype := _dtype_after(entry)) is not None:
-            target.to(dtype)
-    return module
+            _cast(target, dtype)
+        elif entry.method in hooks and pending.still_registered(entry):
+            getattr(target, entry.method)(*entry.args, **entry.kwargs)
+    if under_way.rehearsal is Rehearsal.FOR_REAL:
+        module.eval()
+
+
+def _cast(module: nn.Module, dtype: torch.dtype) -> None:
+    """What `module.to(dtype)` does; that takes no fakes whose like is in use elsewhere."""
+    inside = [each for _, each in walk(module) if waiting(each) is None]
+    casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    for tensor in (t for each in inside for t in (*each._parameters.values(), *each._buffers.values())):
+        if tensor is not None and tensor.dtype.is_floating_point:
+            cast_one = tensor.detach().to(dtype)
+            is_parameter = isinstance(tensor, nn.Parameter)
+            casts[id(tensor)] = (tensor, nn.Parameter(cast_one, tensor.requires_grad) if is_parameter else cast_one)
+    substitute(inside, casts)
 
 
 def _dtype_after(entry: Entry) -> torch.dtype | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
@@ -20,6 +21,9 @@ __all__ = ["PENDING", "Pending", "waiting"]
 PENDING = "_lazify_pending"
 
 
+_serials = itertools.count()
+
+
 class Pending:
     """What a lazy instance knows before its first call.
 
@@ -33,11 +37,24 @@ class Pending:
         moved: whether a device was chosen before the first call.
         skeleton: what was told of the real module's parameters and submodules, if somebody asked.
         part: of a lazy instance that is only in the skeleton of another one: that one, and the path in it.
+        serial: counts lazy instances, in the order of their construction.
         kin: shared with its deep copies: what the first of them to become real was made from.
         lock: held during the first call.
     """
 
-    __slots__ = ("given", "handles", "journal", "kin", "lock", "moved", "part", "recipe", "skeleton", "stand_in")
+    __slots__ = (
+        "given",
+        "handles",
+        "journal",
+        "kin",
+        "lock",
+        "moved",
+        "part",
+        "recipe",
+        "serial",
+        "skeleton",
+        "stand_in",
+    )
 
     def __init__(self, recipe: Recipe, given: dict[str, Any]) -> None:
         self.recipe = recipe
@@ -49,6 +66,7 @@ class Pending:
         self.skeleton: Skeleton | None = None
         self.part: tuple[Pending, str] | None = None
         self.kin: dict[str, Any] | None = None
+        self.serial = next(_serials)
         self.lock = RLock()
 
     def copy(self, duplicate: Callable[[Any], Any]) -> Pending:

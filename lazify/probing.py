@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify.torch_private import FAKE_LOGGERS, FakeTensorMode, fakes_cannot_follow, in_fake_mode, unset_fake_mode
 
-__all__ = ["Make", "Origins", "Probe", "Run", "outline", "thrown_away"]
+__all__ = ["Make", "Origins", "Probe", "Run", "aside", "outline", "thrown_away"]
 
 T = TypeVar("T")
 #: Builds the class, eagerly, from all its constructor arguments by name.
@@ -82,7 +82,7 @@ class Probe:
     def _run(self, values: Mapping[str, Any]) -> Run:
         tracer = _Tracer()
         built = False
-        with _aside():
+        with aside():
             try:
                 mode, module = self._made(values)
                 built = True
@@ -115,7 +115,7 @@ def outline(
         Exception: whatever the constructor or `then` raises.
     """
     origins: Origins = {}
-    with _aside(), FakeTensorMode(allow_non_fake_inputs=True), torch.enable_grad():
+    with aside(), FakeTensorMode(allow_non_fake_inputs=True), torch.enable_grad():
         return then(_made_of_fakes(make, given, values, origins)), origins
 
 
@@ -136,7 +136,7 @@ def _made_of_fakes(make: Make, given: Mapping[str, Any], values: Mapping[str, An
 
 
 @contextmanager
-def _aside() -> Iterator[None]:
+def aside() -> Iterator[None]:
     """A run leaves no trace: random states and dtype restored, nothing logged, nothing warned of."""
     numpy = sys.modules.get("numpy")
     python_state = random.getstate()

@@ -61,11 +61,15 @@ def _settle_lazies(skeleton: Skeleton, inside: dict[str, nn.Module], real: list[
     pairs: dict[int, tuple[Any, Any]] = {}
     for path, told in skeleton.parts():
         made = inside.get(path)
-        if isinstance(told, Part) or made is None or made is told or waiting(made) is None:
+        if isinstance(told, Part) or made is None or made is told:
             continue
-        pairs[id(made)] = (made, told)
         before = dict(vars(told))
         known: Pending = before[PENDING]
+        if waiting(made) is None:
+            if known.skeleton is not None:
+                settle(made, known.skeleton, undo)
+            continue
+        pairs[id(made)] = (made, told)
         vars(told).clear()
         vars(told).update(vars(made))
         undo.append(functools.partial(_restore_lazy, told, before))
@@ -104,7 +108,8 @@ def confirm(module: nn.Module, pending: Pending, undo: Settlement) -> None:
     real = dict(named_tensors(module))
     told = real if skeleton.root is None else dict(named_tensors(skeleton.root))
     lost = [path for path, each in skeleton.placeholders.items() if isinstance(each, Placeholder) and path in told]
-    extra = [path for path in real if path not in told]
+    open_ones = tuple(f"{path}." for path, part in skeleton.parts() if not isinstance(part, Part))
+    extra = [path for path in real if path not in told and not path.startswith(open_ones)]
     if lost or extra:
         raise NotMaterializedError(
             compose(

@@ -36,6 +36,7 @@ FLOORS = [
     "restoring",
     "settling",
     "materialization",
+    "dry_run",
     "lazyclass",
     "api",
     "__init__",

@@ -1,0 +1,207 @@
+"""Making a whole model real from shapes alone.
+
+model, shapes -> rehearsal: the model runs on fakes, each lazy module becomes one on fakes at its first call
+              -> plans: the values found; everything is taken back
+              -> each lazy module is built with its values, in the order in which they were constructed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from lazify.construction import plain_surroundings
+from lazify.errors import InferenceError, compose
+from lazify.journal import walk
+from lazify.materialization import FirstCalls, Plan, Rehearsal, follow, plans_of, under_way
+from lazify.pending import waiting
+from lazify.probing import aside
+from lazify.restoring import Restore, restorers
+from lazify.torch_private import FakeTensorMode, fakes_cannot_follow
+
+__all__ = ["materialize"]
+
+logger = logging.getLogger("lazify")
+M = TypeVar("M", bound=nn.Module)
+
+
+def materialize(
+    model: M, *args: Any, device: Any = None, strict: bool = True, progress: bool = False, **kwargs: Any
+) -> M:
+    """Make every lazy module in `model` real from the shapes of its input: nothing is computed.
+
+    Fake tensors run through the model; then the real parameters are made, in the order in which the lazy modules
+    were constructed, so that under a seed they are those of the eager model. Buffers, modes and hooks stay as they
+    are. Where values decide how `forward` goes on, it runs once on real tensors, in eval mode and without gradients.
+
+    Args:
+        model: a module with lazy modules in it, or a lazy module.
+        *args: the arguments of a call. A tensor on the meta device, or a `torch.Size`, stands for one of its shape.
+        device: where the parameters go, `"meta"` included. Left out: to the input's device, or to the default device
+            where the input has none.
+        strict: whether lazy modules that the call does not reach are an error. If not, they stay lazy.
+        progress: show a bar on stderr, if tqdm is installed.
+        **kwargs: keyword arguments of the call.
+
+    Returns:
+        The model itself.
+
+    Raises:
+        InferenceError: if some lazy module is not reached, or if its values do not follow from the call.
+        Exception: whatever the model raises. In every case the model is what it was before.
+
+    >>> from lazify import lazify
+    >>> LazyConv2d, LazyLinear = lazify(nn.Conv2d), lazify(nn.Linear)
+    >>> model = nn.Sequential(LazyConv2d(8, 3), nn.Flatten(), LazyLinear(10))
+    >>> materialize(model, torch.empty(32, 3, 16, 16, device="meta"))
+    Sequential(
+      (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+      (1): Flatten(start_dim=1, end_dim=-1)
+      (2): Linear(in_features=1568, out_features=10, bias=True)
+    )
+    """
+    if all(waiting(module) is None for _, module in walk(model)):
+        return model
+    plans, unreached = _found(model, args, kwargs)
+    if strict and unreached:
+        raise InferenceError(
+            compose(
+                f"the call does not reach {len(unreached)} lazy module{'s' * (len(unreached) != 1)} of the model",
+                [(path or "the model itself", f"{module!r}") for path, module in unreached],
+                "materialize(model, ..., strict=False)  # they stay lazy",
+            )
+        )
+    _build(plans, None if device is None else torch.device(device), progress)
+    return model
+
+
+# ---------------------------------------------------------------------------------------------
+# The rehearsal
+
+
+def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+    """The plans, and the lazy modules that the call does not reach."""
+    try:
+        return _rehearsal(model, args, kwargs, Rehearsal.ON_FAKES)
+    except Exception as error:
+        if not fakes_cannot_follow(error):
+            raise
+        logger.info("the forward of %s depends on values (%s): it runs once for real", type(model).__name__, error)
+    return _rehearsal(model, args, kwargs, Rehearsal.FOR_REAL)
+
+
+def _rehearsal(
+    model: nn.Module, args: Any, kwargs: Any, how: Rehearsal
+) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+    calls = FirstCalls()
+    on_fakes = how is Rehearsal.ON_FAKES
+    restore = _restorers(model, on_fakes)
+    under_way.calls.append(calls)
+    before, under_way.rehearsal = under_way.rehearsal, how
+    try:
+        mode = FakeTensorMode(allow_non_fake_inputs=True) if on_fakes else _in_eval_mode(model)
+        with aside(), plain_surroundings(None), mode, torch.no_grad():
+            stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
+            args, kwargs = _mapped(stand_for, (args, kwargs))
+            model(*args, **kwargs)
+        unreached = [(path, module) for path, module in walk(model) if waiting(module) is not None]
+        return plans_of(calls), unreached
+    finally:
+        under_way.rehearsal = before
+        under_way.calls.pop()
+        calls.take_back()
+        for each in restore:
+            each()
+
+
+def _restorers(model: nn.Module, on_fakes: bool) -> list[Restore]:
+    """What brings back attributes and buffers. (In a fake mode torch still computes with single numbers.)"""
+    found = restorers([model], tensors_too=False)
+    for _, module in walk(model):
+        for buffer in vars(module).get("_buffers", {}).values():
+            if buffer is not None and not buffer.is_meta and (not on_fakes or buffer.numel() == 1):
+                found.append(functools.partial(buffer.copy_, buffer.clone()))
+    return found
+
+
+@contextlib.contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """(The restorers bring the modes back.)"""
+    for _, module in walk(model):
+        if waiting(module) is None:
+            module.training = False
+    yield
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    """Where an input that does not exist is supposed to be: with the model's first tensor."""
+    for _, module in walk(model):
+        if waiting(module) is None:
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is not None:
+                    return tensor.device
+    return torch.get_default_device()
+
+
+def _stand_for(value: Any, device: torch.device, empty: bool) -> Any:
+    """What runs through the model in the place of an argument."""
+    if isinstance(value, torch.Size):
+        return torch.empty(value, device=device) if empty else torch.zeros(value, device=device)
+    if not isinstance(value, torch.Tensor):
+        return value
+    where = device if value.is_meta else value.device
+    if empty and value.layout is torch.strided:
+        return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device=where)
+    return torch.zeros_like(value, device=where) if value.is_meta else value.detach().clone()
+
+
+def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """`function` of everything in nested arguments."""
+    if isinstance(value, (torch.Size, torch.Tensor)):
+        return function(value)
+    again = functools.partial(_mapped, function)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(again, value))
+    if type(value) in (list, tuple):
+        return type(value)(map(again, value))
+    if isinstance(value, dict):
+        return {key: again(each) for key, each in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **{f.name: again(getattr(value, f.name)) for f in dataclasses.fields(value)})
+    return value
+
+
+# ---------------------------------------------------------------------------------------------
+# Building
+
+
+def _build(plans: list[Plan], device: torch.device | None, progress: bool) -> None:
+    """Make them real, all or none."""
+    ordered = sorted(plans, key=lambda plan: waiting(plan.module).serial)  # type: ignore[union-attr]
+    calls = FirstCalls()
+    under_way.calls.append(calls)
+    try:
+        for plan in _with_bar(ordered, progress):
+            where = device or plan.device
+            follow(dataclasses.replace(plan, device=None if where == torch.get_default_device() else where))
+    except BaseException:
+        calls.take_back()
+        raise
+    finally:
+        under_way.calls.pop()
+
+
+def _with_bar(plans: list[Plan], progress: bool) -> Iterable[Plan]:
+    if progress:
+        with contextlib.suppress(ImportError):
+            bar: Iterable[Plan] = importlib.import_module("tqdm").tqdm(plans, desc="materialize", unit="module")
+            return bar
+    return plans
