@@ -8,6 +8,8 @@ from lazify.errors import DefinitionError as DefinitionError
 from lazify.errors import InferenceError as InferenceError
 from lazify.errors import LazifyError as LazifyError
 from lazify.errors import NotMaterializedError as NotMaterializedError
+from lazify.explaining import explain as explain
+from lazify.explaining import lazy_modules as lazy_modules
 from lazify.rules import axis as axis
 
 __all__ = [
@@ -17,8 +19,10 @@ __all__ = [
     "LazifyError",
     "NotMaterializedError",
     "axis",
+    "explain",
     "is_lazy",
     "lazify",
+    "lazy_modules",
     "materialize",
 ]
 __version__ = "0.1.0"

@@ -1,18 +1,46 @@
-"""The command line: `python -m lazify demo`."""
+"""The command line: `python -m lazify demo`, `python -m lazify show torch.nn:Conv2d`."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any, TextIO
+
+import torch
+from torch import nn
 
 from lazify import demo
+from lazify.api import lazify
+from lazify.dry_run import materialize
+from lazify.errors import LazifyError
+from lazify.explaining import explain
+from lazify.lazyclass import RECIPE
 
 __all__ = ["main"]
 
 
+class _WrongArguments(Exception):
+    """What is wrong with the command line; exit code 2."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; wrong arguments exit with code 2 (`SystemExit`)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "demo":
+        return demo.run()
+    try:
+        _show(options, sys.stdout)
+    except _WrongArguments as error:
+        parser.exit(2, f"{parser.prog} show: error: {error}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lazify", description="Lazily constructed PyTorch modules.")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     commands.add_parser(
@@ -20,8 +48,77 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="lazify an ordinary network, train it on handwritten digits, compare it with the eager one",
         description="Lazify an ordinary network, train it on handwritten digits, compare it with the eager one.",
     )
-    parser.parse_args(arguments)
-    return demo.run()
+    show = commands.add_parser(
+        "show",
+        help="what lazify makes of a class",
+        description="Show the original and the lazified constructor of a class and, given an input, what it becomes.",
+    )
+    show.add_argument("target", metavar="module:Class", help="as in torch.nn:Conv2d")
+    show.add_argument("--exclude", metavar="a,b", help="constructor parameters to infer (default: lazify decides)")
+    show.add_argument("--input", metavar="2x3x32x32", action="append", help="shape of an argument of forward")
+    show.add_argument("--arg", metavar="k=v", action="append", default=[], help="constructor argument")
+    return parser
+
+
+def _show(options: argparse.Namespace, out: TextIO) -> None:
+    try:
+        lazy = _lazy_class(options.target, options.exclude)
+        print(_emphasized(str(explain(lazy)), out), file=out)
+        if options.input:
+            module = lazy(**dict(map(_argument, options.arg)))
+            materialize(module, *map(_shape, options.input))
+            print(f"\n{_emphasized(str(explain(module)), out)}\n\n{module}", file=out)
+    except LazifyError as error:
+        raise _WrongArguments(str(error)) from error
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:  # of the class itself
+        raise _WrongArguments(f"{options.target}: {type(error).__name__}: {error}") from error
+
+
+def _lazy_class(target: str, exclude: str | None) -> Any:
+    module_name, colon, name = target.partition(":")
+    if not colon or not name:
+        raise _WrongArguments(f"{target!r} is not of the form module:Class, as in torch.nn:Conv2d")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise _WrongArguments(f"cannot import {module_name!r}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise _WrongArguments(f"{module_name!r} has no {name!r}")
+        found = getattr(found, part)
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
+        raise _WrongArguments(f"{target!r} is not an nn.Module class")
+    if hasattr(found, RECIPE):
+        return found  # lazily constructed already
+    return lazify(found, exclude=None if exclude is None else [name for name in exclude.split(",") if name])
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise _WrongArguments(f"--arg takes name=value, got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
+
+
+def _shape(text: str) -> torch.Size:
+    try:
+        return torch.Size(int(size) for size in text.split("x"))
+    except ValueError:
+        raise _WrongArguments(f"--input takes sizes as in 2x3x32x32, got {text!r}") from None
+
+
+def _emphasized(text: str, out: TextIO) -> str:
+    """Lines that begin at the margin in bold, on a terminal."""
+    if not out.isatty() or "NO_COLOR" in os.environ:
+        return text
+    lines = (line if line.startswith((" ", ")")) else f"\033[1m{line}\033[0m" for line in text.splitlines())
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -18,12 +18,13 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lazify.errors import AmbiguousInferenceError, InferenceError, compose
+from lazify.errors import InferenceError, compose
 from lazify.inference import derived
 from lazify.journal import Recorded
 from lazify.recipe import Recipe
 from lazify.skeleton import build, first_values, shown, unknown_names
 from lazify.solving import steps
+from lazify.trees import walk
 
 __all__ = ["saved_under", "values_in"]
 
@@ -49,8 +50,8 @@ def saved_under(state_dict: Mapping[str, Any], prefix: str) -> dict[str, torch.T
 
 def values_in(
     recipe: Recipe, given: Mapping[str, Any], saved: Mapping[str, torch.Tensor], prefix: str = ""
-) -> dict[str, Any]:
-    """The values of the inferred parameters with which every shape is as saved.
+) -> dict[str, Any] | None:
+    """The values of the inferred parameters with which every shape is as saved; None if other values fit as well.
 
     Args:
         recipe: the recipe of the lazy class.
@@ -59,17 +60,17 @@ def values_in(
         prefix: its path in the model, for errors.
 
     Raises:
-        AmbiguousInferenceError: if other values fit as well.
         InferenceError: if none fit.
     """
     search = _Search(recipe, given, saved)
-    found = [(groups, values) for groups, start in search.starts() if (values := search.solved(groups, start))]
+    starts = search.starts()
+    if starts and not any(search.pairs(start) for _, start in starts):
+        return None  # nothing of it is of this module itself
+    found = [(groups, values) for groups, start in starts if (values := search.solved(groups, start))]
     if not found:
         raise search.unsolved(prefix)
     groups, values = min(found, key=lambda each: search.distance(each[1]))
-    if (rival := search.rival(groups, values)) is not None:
-        raise search.ambiguous(prefix, values, rival)
-    return derived(recipe, given, values)
+    return None if search.is_open(groups, values) else derived(recipe, given, values)
 
 
 class _Search:
@@ -77,6 +78,7 @@ class _Search:
         self.recipe, self.given = recipe, given
         self.saved = {name: torch.empty_like(each, device="meta") for name, each in saved.items()}
         self.seen: dict[tuple[Any, ...], Pairs | Exception] = {}
+        self.inside: set[str] = set()  # paths of lazy modules inside: what they load is theirs
 
     def pairs(self, values: Mapping[str, Any]) -> Pairs | None:
         """The shapes of a throw-away module beside those saved; None if none can be built with these values."""
@@ -84,6 +86,7 @@ class _Search:
         if key not in self.seen:
             try:
                 module, _ = build(self.recipe, self.given, values)
+                self.inside |= {f"{path}." for path, each in walk(module) if isinstance(each, Recorded)}
                 self.seen[key] = _pairs(module, self.saved)
             except Exception as error:
                 self.seen[key] = error
@@ -96,7 +99,11 @@ class _Search:
         if pairs is None:
             return math.inf
         wrong = (sum(map(ne, own, saved)) if len(own) == len(saved) else len(saved) for own, saved in pairs.values())
-        return sum(wrong) + 2 * (len(self.saved) - len(pairs))
+        return sum(wrong) + 2 * len(self.placeless(pairs))
+
+    def placeless(self, pairs: Pairs) -> list[str]:
+        """Saved tensors for which there is no place."""
+        return [name for name in self.saved if name not in pairs and not name.startswith(tuple(self.inside))]
 
     def starts(self) -> list[tuple[Groups, dict[str, Any]]]:
         """First values, those that come nearest first: all different, all the same, some left to their defaults."""
@@ -118,7 +125,7 @@ class _Search:
         for _ in range(MOST_ROUNDS):
             distance = self.distance(values)
             if not any(own != saved for own, saved in (self.pairs(values) or {}).values()):
-                return values if distance < 2 * len(self.saved) else None
+                return values
             after = min(self.moves(groups, values), key=self.distance, default=values)
             if self.distance(after) >= distance:
                 return None
@@ -146,26 +153,19 @@ class _Search:
                 if there is not None:
                     yield step, there
 
-    def rival(self, groups: Groups, found: dict[str, Any]) -> dict[str, Any] | None:
-        """Other values that fit as well."""
-        for group in groups:
-            for step, there in self.steps(group, found, small=True):
-                if there == self.pairs(found):
-                    return {**found, **{name: found[name] + step for name in group}}
-                break
-        return None
+    def is_open(self, groups: Groups, found: dict[str, Any]) -> bool:
+        """Whether other values fit as well."""
+        return any(
+            there == self.pairs(found)
+            for group in groups
+            for _, there in itertools.islice(self.steps(group, found, small=True), 1)
+        )
 
     # errors
 
-    def ambiguous(self, prefix: str, found: dict[str, Any], rival: dict[str, Any]) -> AmbiguousInferenceError:
-        names = [name for name in found if found[name] != rival[name]]
-        facts: list[tuple[str, object]] = [("fits", shown(found)), ("fits, too", shown(rival))]
-        fix = f"{self.recipe.called}(..., {'=..., '.join(names)}=...)  # give it, then load"
-        return AmbiguousInferenceError(self.text("the checkpoint does not determine", names, prefix, facts, fix))
-
     def unsolved(self, prefix: str) -> InferenceError:
         names = unknown_names(self.recipe, self.given)
-        facts: list[tuple[str, object]] = []
+        facts: list[tuple[str, object]] = [("module", prefix.rstrip("."))] if prefix else []
         starts = self.starts()
         if not starts:
             failure = next(each for each in self.seen.values() if isinstance(each, Exception))
@@ -175,14 +175,11 @@ class _Search:
             pairs = self.pairs(nearest) or {}
             facts.append(("nearest", shown(nearest)))
             facts += [(n, f"{own}, saved {was}") for n, (own, was) in pairs.items() if own != was][:MOST_SHOWN]
-            lost = [name for name in self.saved if name not in pairs]
+            lost = self.placeless(pairs)
             facts += [("saved, no place for it", ", ".join(lost[:MOST_SHOWN]))] if lost else []
-        fix = f"{self.recipe.called}(...)  # with the arguments of the module that was saved, then load"
-        return InferenceError(self.text("the checkpoint fits no value of", names, prefix, facts, fix))
-
-    def text(self, what: str, names: list[str], prefix: str, facts: list[tuple[str, object]], fix: str) -> str:
-        where = [("module", prefix.rstrip("."))] if prefix else []
-        return compose(f"{what} {', '.join(names)} of {self.recipe.wrapped.__name__}", [*where, *facts], fix)
+        wrapped, called = self.recipe.wrapped.__name__, self.recipe.called
+        fix = f"{called}(...)  # with the arguments of the module that was saved, then load"
+        return InferenceError(compose(f"the checkpoint fits no value of {', '.join(names)} of {wrapped}", facts, fix))
 
 
 def _solutions(own: Shape, moved: Shape, saved: Shape, value: int, step: int) -> Iterator[Any]:
@@ -207,7 +204,12 @@ def _pairs(module: nn.Module, saved: Mapping[str, torch.Tensor], prefix: str = "
     for hook in module._load_state_dict_pre_hooks.values():
         hook(state, prefix, {}, False, [], [], [])
     for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-        if tensor is not None and prefix + name in state and name not in module._non_persistent_buffers_set:
+        if (
+            tensor is not None
+            and not is_lazy(tensor)
+            and prefix + name in state
+            and name not in module._non_persistent_buffers_set
+        ):
             found[prefix + name] = (tuple(tensor.shape), tuple(state[prefix + name].shape))
     for name, child in module._modules.items():
         inner = f"{prefix}{name}."

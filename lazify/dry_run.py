@@ -20,12 +20,12 @@ from torch import nn
 
 from lazify.construction import plain_surroundings
 from lazify.errors import InferenceError, compose
-from lazify.journal import walk
 from lazify.materialization import FirstCalls, Plan, Rehearsal, follow, plans_of, under_way
 from lazify.pending import waiting
 from lazify.probing import aside
 from lazify.restoring import Restore, restorers
 from lazify.torch_private import FakeTensorMode, fakes_cannot_follow
+from lazify.trees import walk
 
 __all__ = ["materialize"]
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["CONVERTING", "HOOKING", "IMMEDIATE", "Entry", "Recorded", "walk"]
+from lazify.trees import own_tensors, walk
+
+__all__ = ["CONVERTING", "HOOKING", "IMMEDIATE", "Entry", "Recorded", "attached"]
 
 #: Wait for the real module altogether.
 DEFERRED = ("apply", "compile", "requires_grad_", "zero_grad")
@@ -59,8 +63,25 @@ class Recorded:
         """Do it at once, as far as possible, and return what the method of `nn.Module` would."""
         raise NotImplementedError
 
+    def _lazify_handles(self) -> dict[int, RemovableHandle]:
+        """Where the handles on its hooks are kept."""
+        raise NotImplementedError
+
+    def _lazify_follow(self, entry: Entry, live: bool) -> None:
+        """Take note of what was done to a module around."""
+        raise NotImplementedError
+
     def _lazify_record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
         raise NotImplementedError
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """As the class does it; what has no values yet is not detached, which might be taken for their use."""
+        before = set(destination)
+        super()._save_to_state_dict(destination, prefix, keep_vars=True)  # type: ignore[misc]
+        for name in destination.keys() - before if not keep_vars else ():
+            value = destination[name]
+            if isinstance(value, torch.Tensor) and not is_lazy(value):
+                destination[name] = value.detach()
 
 
 def _recorded(name: str) -> Callable[..., Any]:
@@ -102,13 +123,12 @@ for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):
     setattr(Recorded, _name, _recorded(_name))
 
 
-def walk(module: nn.Module, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
-    """The module and those inside it, with their paths; what waits inside for a first call of its own is a leaf."""
-    seen = set() if seen is None else seen
-    if id(module) in seen:
-        return
-    seen.add(id(module))
-    yield prefix, module
-    for name, child in vars(module).get("_modules", {}).items():
-        if child is not None:
-            yield from walk(child, f"{prefix}.{name}" if prefix else name, seen)
+def attached(journal: Iterable[Entry]) -> Iterator[Any]:
+    """The modules and tensors that the user attached, and what is inside."""
+    for value in (value for entry in journal for value in (*entry.args, *entry.kwargs.values())):
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, nn.Module):
+            for _, module in walk(value):
+                yield module
+                yield from own_tensors(module)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import copy, deepcopy
+from dataclasses import replace
 from types import FrameType, ModuleType
 from typing import Any, ClassVar, NoReturn, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -23,14 +24,14 @@ from lazify.checkpoints import saved_under, values_in
 from lazify.construction import construct, constructing, original_init, quiet_subclass
 from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
 from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded
-from lazify.materialization import call, first_call, materialize_with
+from lazify.materialization import Plan, call, first_call, follow
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import Placeholder
 from lazify.recipe import Recipe, compile_recipe
 from lazify.restoring import random_state
 from lazify.rules import Axis
 from lazify.signatures import NOT_GIVEN, ORIGINAL, annotations_of, call_signature, unlazified
-from lazify.skeleton import CONTENT, Skeleton
+from lazify.skeleton import CONTENT, Skeleton, report_names
 from lazify.torch_private import DYNAMO_HOOK, FOLLOWING_PATHS, concrete, tree_map_only
 
 __all__ = ["RECIPE", "LazyInstance", "lazy_class", "pending_of", "rewrite"]
@@ -181,17 +182,26 @@ class LazyInstance(Recorded):
     def _lazify_record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
         pending_of(self).record(entry, handle)
 
+    def _lazify_follow(self, entry: Entry, live: bool) -> None:
+        pending = pending_of(self)
+        pending.journal.append(entry)
+        if pending.skeleton is not None:
+            pending.skeleton.follow(entry, live)
+
+    def _lazify_handles(self) -> dict[int, RemovableHandle]:
+        return pending_of(self).handles
+
     def _lazify_become_kin(self) -> bool:
         """Become real without a call, if this is a copy of one that has become real.
 
         Nothing random is drawn for it: an eager copy would have been made before.
         """
         pending = waiting(cast("nn.Module", self))
-        if pending is None or pending.kin is None or "values" not in pending.kin:
+        if pending is None or pending.kin is None or "plan" not in pending.kin:
             return False
-        device = pending.kin["device"]
-        random = random_state(device)
-        materialize_with(cast("nn.Module", self), pending.kin["values"], device)
+        plan = replace(pending.kin["plan"], module=cast("nn.Module", self))
+        random = random_state(plan.device)
+        follow(plan)
         for restore, state in random:
             restore(state)
         return True
@@ -201,18 +211,27 @@ class LazyInstance(Recorded):
     ) -> None:
         """Called by `load_state_dict` of this module or of one around it: materialize from the shapes, then load.
 
+        Where they leave the values open, what there is is loaded at the first call.
+
         Raises:
-            InferenceError: if they do not determine the values; the instance is still lazy, unchanged.
+            InferenceError: if they fit no values; the instance is still lazy, unchanged.
         """
         pending = pending_of(self)
         saved = saved_under(state_dict, prefix)
         module = cast("nn.Module", self)
-        if saved:
-            materialize_with(module, values_in(pending.recipe, pending.given, saved, prefix))
+        if pending.part is not None:  # what is loaded into the module around waits with it; here are only names
+            report_names(module, state_dict, prefix, strict, *lists)
+            return
+        values = values_in(pending.recipe, pending.given, saved, prefix) if saved else None
+        if values is not None:
+            follow(Plan(module, values, ((), {name: each.shape for name, each in saved.items()})))
             module._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
-        else:  # nothing, or uninitialized there, too
-            local_metadata = {**local_metadata, "assign_to_params_buffers": False}
-            nn.Module._load_from_state_dict(module, state_dict, prefix, local_metadata, strict, *lists)
+            return
+        report_names(module, state_dict, prefix, strict, *lists)
+        if saved:  # what there is waits for the first call
+            state = {name: each.detach().clone() for name, each in saved.items()}
+            assign = local_metadata.get("assign_to_params_buffers", False)
+            pending.record(Entry("load_state_dict", (state,), {"strict": False, "assign": assign}))
 
     # attributes
 
@@ -223,14 +242,15 @@ class LazyInstance(Recorded):
                 return getattr(self, name)  # another thread has just made it real: look again
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if name in CONTENT:
-            return vars(pending.told(self).root)[name]
+            told = pending.told(cast("nn.Module", self))
+            return getattr(self, name) if told is None else vars(cast("nn.Module", told.root))[name]
         if not (name.startswith("__") and name.endswith("__")):
             stand_in = pending.attached()
             try:
                 return getattr(stand_in, name)
             except AttributeError:
-                if name in (told := self._lazify_told(sys._getframe(1))):
-                    return told[name]
+                if name in (by_name := self._lazify_told(sys._getframe(1))):
+                    return by_name[name]
         raise NotMaterializedError(_waiting(self, name))
 
     def _lazify_told(self, caller: FrameType) -> dict[str, Any]:
@@ -239,9 +259,10 @@ class LazyInstance(Recorded):
         (As an attribute, a submodule whose values are unknown would promise too much.)
         """
         try:
-            root: Any = pending_of(self).told(cast("nn.Module", self)).root
+            told = pending_of(self).told(cast("nn.Module", self))
         except NotMaterializedError:
             return {}
+        root: Any = self if told is None else told.root
         by_path = caller.f_code in FOLLOWING_PATHS
         return {**root._parameters, **root._buffers, **(root._modules if by_path else {})}
 

@@ -38,13 +38,13 @@ from lazify.construction import (
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, infer, search, structure, tensors
-from lazify.journal import CONVERTING, IMMEDIATE, Entry, walk
+from lazify.journal import CONVERTING, IMMEDIATE, Entry, Recorded, attached
+from lazify.memory import PLAIN, remember, remembered, seen
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import substitute
 from lazify.probing import Probe, thrown_away
 from lazify.recipe import Recipe
 from lazify.restoring import (
-    PLAIN,
     Random,
     Restore,
     carry_over,
@@ -55,6 +55,7 @@ from lazify.restoring import (
 )
 from lazify.settling import Settlement, confirm, settle
 from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, hidden_from_dynamo, is_made_here, unset_fake_mode
+from lazify.trees import walk
 
 __all__ = [
     "FirstCalls",
@@ -63,7 +64,6 @@ __all__ = [
     "call",
     "first_call",
     "follow",
-    "materialize_with",
     "plans_of",
     "under_way",
 ]
@@ -82,6 +82,10 @@ class _UnderWay(threading.local):
 under_way = _UnderWay()
 
 
+#: Arguments as they are remembered.
+Seen: TypeAlias = "tuple[tuple[Any, ...], Mapping[str, Any]]"
+
+
 class Rehearsal(enum.Enum):
     """A run that only finds values: what it builds is taken back, and nothing that users see is done to it."""
 
@@ -96,13 +100,15 @@ class Plan:
     Attributes:
         module: the instance, if it exists before the run.
         values: of its inferred parameters.
+        seen: from what they were inferred.
         device: of its input, where parameters would be made elsewhere.
         inside: for lazy instances that its constructor makes, by their number.
     """
 
     module: nn.Module
     values: dict[str, Any]
-    device: torch.device | None
+    seen: Seen
+    device: torch.device | None = None
     inside: dict[int, Plan] = field(default_factory=dict)
 
 
@@ -123,6 +129,7 @@ class _FirstCall(FirstCalls):
     # on the class: what most first calls never need
     made: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a rehearsal
     plan: Plan | None = None  # what a rehearsal found
+    seen: Seen = ((), {})  # the arguments of the call
     device: torch.device | None = None
     arguments: Sequence[Restore] = ()
     random: Random = ()
@@ -173,8 +180,8 @@ class _FirstCall(FirstCalls):
     def rewind(self) -> None:
         """Undo all but the lazy state itself."""
         self.take_back()
-        for restore_told in reversed(self.settled or ()):
-            restore_told()
+        if self.settled is not None:
+            self.settled.take_back()
         for handle, (hooks, number, extra) in reversed(self.handles or ()):
             handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
         for restore_argument in self.arguments:
@@ -189,6 +196,7 @@ class _FirstCall(FirstCalls):
     def undo(self) -> None:
         """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
         self.rewind()
+        remembered.pop(self.module, None)
         state = vars(self.module)
         state.update(self.state)
         set_class(self.module, "__class__", self.lazy)
@@ -218,7 +226,7 @@ def _build_here(call: _FirstCall, values: dict[str, Any], device: torch.device |
     for name in [name for name in state if name != GATE]:
         del state[name]
     call.values, call.device = values, device
-    if call.plan is not None or under_way.rehearsal is not None:
+    if call.plan is not None or under_way.rehearsal is not None or pending.kin is not None:
         with _observed(call):
             construct(module, recipe, {**pending.given, **values})
     elif recipe.plain_init:
@@ -236,16 +244,12 @@ def _build_here(call: _FirstCall, values: dict[str, Any], device: torch.device |
 def _bring_up_to_date(call: _FirstCall) -> None:
     """What was told and what was done before, on the module just constructed."""
     module, pending = call.module, call.pending
-    skeleton = pending.skeleton
-    settled: Settlement = []
-    if skeleton is not None:
-        call.settled = settled
-        settle(module, skeleton, settled)
+    if pending.skeleton is not None:
+        call.settled = settle(module, pending.skeleton)
     if pending.journal:
         _replay(call)
-    if skeleton is not None:
-        settle(module, skeleton, settled)
-        confirm(module, pending, settled)
+    if call.settled is not None:
+        confirm(module, pending, call.settled)
 
 
 @contextmanager
@@ -262,6 +266,7 @@ def _observed(call: _FirstCall) -> Iterator[None]:
         inner.plan = plan
         with _observed(inner):
             construct(module, recipe, {**given, **plan.values})
+        remember(module, recipe, given, plan.values, plan.seen)
         return True
 
     before, constructing.observer = constructing.observer, observer
@@ -290,8 +295,8 @@ def _replay(call: _FirstCall) -> None:
             call.handles = [*(call.handles or ()), (handle, before)]
             handle.hooks_dict_ref, handle.id = result.hooks_dict_ref, result.id
             handle.extra_dict_ref = result.extra_dict_ref
-            if (inner := waiting(target)) is not None:  # a lazy module inside: it has its first call before it
-                inner.handles[handle.id] = handle
+            if isinstance(target, Recorded):  # of a lazy module inside: it has its first call before it
+                target._lazify_handles()[handle.id] = handle
     if (compiled := module.__dict__.get(GATE)) is not call:
         call.compiled, module.__dict__[GATE] = compiled, call
 
@@ -299,20 +304,16 @@ def _replay(call: _FirstCall) -> None:
 def _attached(pending: Pending) -> list[Restore]:
     """Keeps flags of what the user attached: it got them at once when they were set, and others since, perhaps."""
     found: list[Restore] = []
-    for value in (value for entry in pending.journal for value in (*entry.args, *entry.kwargs.values())):
-        tensors: list[Any] = [value] if isinstance(value, nn.Parameter) else []
-        for _, each in walk(value) if isinstance(value, nn.Module) else ():
-            inner = waiting(each)
-            if inner is None:
-                found.append(functools.partial(setattr, each, "training", each.training))
-                tensors += each._parameters.values()
-            else:
-                found += [
-                    functools.partial(inner.journal.__delitem__, slice(len(inner.journal), None)),
-                    functools.partial(setattr, inner.attached(), "training", inner.attached().training),
-                ]
-                tensors += () if inner.skeleton is None else inner.skeleton.placeholders.values()
-        found += [functools.partial(setattr, t, "requires_grad", t.requires_grad) for t in tensors if t is not None]
+    for each in attached(pending.journal):
+        inner = waiting(each) if isinstance(each, nn.Module) else None
+        if inner is not None:
+            found.append(functools.partial(inner.journal.__delitem__, slice(len(inner.journal), None)))
+            found.append(functools.partial(setattr, inner.attached(), "training", inner.attached().training))
+            told = () if inner.skeleton is None else inner.skeleton.placeholders.values()
+            found += [functools.partial(setattr, t, "requires_grad", t.requires_grad) for t in told]
+        else:
+            flag = "training" if isinstance(each, nn.Module) else "requires_grad"
+            found.append(functools.partial(setattr, each, flag, getattr(each, flag)))
     return found
 
 
@@ -364,7 +365,8 @@ def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any],
                 if pending.recipe.guessed:
                     return _guess_or_search(module, pending, args, kwargs, method)
                 return _attempt(module, pending, args, kwargs, method, _by_rules)
-    return None if method is None else getattr(module, method)(*args, **kwargs)
+    # a method kept from before: of the class, not what stands in the instance by now (it may be a wrapper around this)
+    return None if method is None else getattr(type(module), method)(module, *args, **kwargs)
 
 
 def _attempt(
@@ -386,6 +388,7 @@ def _attempt(
     calls = under_way.calls
     first = _FirstCall(module, pending)
     first.plan = plan
+    first.seen = seen(args, kwargs) if plan is None else plan.seen
     first.keep_arguments()
     calls.append(first)
     try:
@@ -403,21 +406,18 @@ def _attempt(
     finally:
         calls.pop()
     first.passed(calls)
+    remember(module, recipe, pending.given, first.values or {}, first.seen)
     if pending.kin is not None:
-        pending.kin.setdefault("values", first.values)
-        pending.kin.setdefault("device", device)
+        own = FirstCalls()
+        own.inner = [first]
+        pending.kin.setdefault("plan", plans_of(own)[-1])
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, first.values)
     return result
 
 
-def materialize_with(module: nn.Module, values: dict[str, Any], device: torch.device | None = None) -> None:
-    """Make a lazy instance real without a call, from values of its inferred parameters."""
-    follow(Plan(module, values, device))
-
-
 def follow(plan: Plan) -> None:
-    """Make a lazy instance real without a call, and those that its constructor makes."""
+    """Make a lazy instance real without a call, and those inside that its constructor makes."""
     pending = waiting(plan.module)
     if pending is None:
         return
@@ -430,7 +430,7 @@ def plans_of(calls: FirstCalls) -> list[Plan]:
     """What the first calls of a rehearsal found, for each instance that existed before."""
     plans: list[Plan] = []
     for call in calls.inner or ():
-        plan = Plan(call.module, cast("dict[str, Any]", call.values), call.device)
+        plan = Plan(call.module, cast("dict[str, Any]", call.values), call.seen, call.device)
         numbers = {id(each): number for number, each in enumerate(call.made)}
         for inner in plans_of(call):
             if (number := numbers.get(id(inner.module))) is not None:
@@ -474,12 +474,13 @@ def _simple_attempt(module: nn.Module, pending: Pending, recipe: Recipe, x: torc
     name, dim = cast("tuple[str, int]", recipe.direct)
     state, calls = module.__dict__, under_way.calls
     first = _FirstCall(module, pending)
+    first.values = values = {name: x.shape[dim]}
     calls.append(first)
     try:
         state[GATE] = first
         set_class(module, "__class__", recipe.wrapped)
         del state[PENDING]
-        recipe.init(module, **{name: x.shape[dim]}, **pending.given)
+        recipe.init(module, **values, **pending.given)
         result = module(x)
     except BaseException:
         first.undo()
@@ -487,8 +488,9 @@ def _simple_attempt(module: nn.Module, pending: Pending, recipe: Recipe, x: torc
     finally:
         calls.pop()
     first.passed(calls)
+    remember(module, recipe, pending.given, values, ((x.shape,), {}))
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, {name: x.shape[dim]})
+        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result
 
 
@@ -558,8 +560,20 @@ def _by_search(
     key = structure((pending.given, args, kwargs))
     if key not in recipe.solved:
         probe = Probe(functools.partial(_rehearsed, pending), pending.given, args, kwargs, method or "__call__")
-        recipe.solved[key] = search(recipe, pending.given, probe)
+        with _thrown_away():
+            recipe.solved[key] = search(recipe, pending.given, probe)
     return recipe.solved[key]
+
+
+@contextmanager
+def _thrown_away() -> Iterator[None]:
+    """First calls of lazy modules inside throw-away ones: nothing that users see is done to them either."""
+    before = under_way.calls, under_way.rehearsal
+    under_way.calls, under_way.rehearsal = [], Rehearsal.ON_FAKES
+    try:
+        yield
+    finally:
+        under_way.calls, under_way.rehearsal = before
 
 
 def _rehearsed(pending: Pending, arguments: Mapping[str, Any]) -> nn.Module:
@@ -575,19 +589,20 @@ _DECIDING = ("register_forward_pre_hook", "register_forward_hook")
 
 def _rehearse(module: nn.Module, pending: Pending, hooks: Sequence[str] = _DECIDING) -> None:
     """Do to a module that will be thrown away what decides how a call goes: modes, dtypes, what was attached."""
+    users = {id(each) for value in pending.given.values() if isinstance(value, nn.Module) for _, each in walk(value)}
     for entry in pending.journal:
         target = module.get_submodule(entry.path) if entry.path else module
         if entry.method in (*IMMEDIATE, "__setattr__", "__delattr__"):
             getattr(target, entry.method)(*thrown_away(entry.args), **thrown_away(entry.kwargs))
         elif entry.method in CONVERTING and (dtype := _dtype_after(entry)) is not None:
-            _cast(target, dtype)
+            _cast(target, dtype, users)
         elif entry.method in hooks and pending.still_registered(entry):
             getattr(target, entry.method)(*entry.args, **entry.kwargs)
     if under_way.rehearsal is Rehearsal.FOR_REAL:
         module.eval()
 
 
-def _cast(module: nn.Module, dtype: torch.dtype) -> None:
+def _cast(module: nn.Module, dtype: torch.dtype, spared: set[int]) -> None:
     """What `module.to(dtype)` does; that takes no fakes whose like is in use elsewhere."""
     inside = [each for _, each in walk(module) if waiting(each) is None]
     casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -597,6 +612,9 @@ def _cast(module: nn.Module, dtype: torch.dtype) -> None:
             is_parameter = isinstance(tensor, nn.Parameter)
             casts[id(tensor)] = (tensor, nn.Parameter(cast_one, tensor.requires_grad) if is_parameter else cast_one)
     substitute(inside, casts)
+    for _, each in walk(module):
+        if waiting(each) is not None and id(each) not in spared:
+            each.to(dtype)
 
 
 def _dtype_after(entry: Entry) -> torch.dtype | None:

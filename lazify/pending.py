@@ -85,13 +85,15 @@ class Pending:
             self.stand_in = nn.Module()
         return self.stand_in
 
-    def told(self, module: nn.Module) -> Skeleton:
-        """What can be told of the real module that `module`, whose state this is, will be.
+    def told(self, module: nn.Module) -> Skeleton | None:
+        """What can be told of the real module that `module`, whose state this is, will be; None if it just became so.
 
         Raises:
             NotMaterializedError: if that depends on what only the call tells.
         """
         with self.lock:
+            if waiting(module) is not self:  # while this thread waited
+                return None
             if self.skeleton is None or self.skeleton.root is None:
                 skeleton = self.skeleton = self.skeleton or Skeleton()
                 skeleton.tell(self.recipe, self.given, self.journal, module)
@@ -101,7 +103,7 @@ class Pending:
     def take(self, skeleton: Skeleton) -> None:
         """From now on `skeleton` tells of this instance, and what is done to its parts is recorded here."""
         self.skeleton = skeleton
-        skeleton.record = self.record
+        skeleton.record, skeleton.handles = self.record, self.handles
         for path, part in skeleton.parts():
             if not isinstance(part, Part):
                 inner: Pending = vars(part)[PENDING]

@@ -8,13 +8,20 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils import swap_tensors
 
-from lazify.torch_private import is_shared_with_autograd, without_torch_function
+from lazify.torch_private import (
+    ALLOWED_ON_UNINITIALIZED,
+    is_shared_with_autograd,
+    unset_fake_mode,
+    without_torch_function,
+)
 
 __all__ = ["Choice", "Placeholder", "adopted", "become", "choice", "placeholder_for", "substitute", "uninitialized"]
 
@@ -41,6 +48,18 @@ class Placeholder:
     rank_told: bool = False
 
     @property
+    def data(self) -> Any:
+        """What is written into it would be lost."""
+        raise ValueError(
+            f"Attempted to use an uninitialized parameter in `{self.torchs.__name__}.data`: it has no values yet. "
+            "`module.apply(...)` waits for the real module"
+        )
+
+    @data.setter
+    def data(self, value: torch.Tensor) -> None:
+        torch.Tensor.data.__set__(self, value)  # type: ignore[attr-defined]
+
+    @property
     def ndim(self) -> int:
         if self.rank is None:
             raise RuntimeError(f"the number of dimensions of this {self.torchs.__name__} is not known yet")
@@ -52,7 +71,7 @@ class Placeholder:
         kwargs = kwargs or {}
         if func in _OWN:
             return _OWN[func](*args, **kwargs)
-        if func.__class__.__name__ != "method-wrapper" and func is not torch.Tensor.__hash__:
+        if func.__class__.__name__ != "method-wrapper" and func not in ALLOWED_ON_UNINITIALIZED:
             owners = {id(owner): owner for each in args if isinstance(each, Placeholder) and (owner := each.owner())}
             became = [owner._lazify_become_kin() for owner in owners.values()]
             if any(became):
@@ -68,8 +87,7 @@ class Placeholder:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """As torch's own: a file has nothing of lazify in it."""
-        data = self.data  # type: ignore[attr-defined]
-        return self.torchs, (self.requires_grad, data.device, data.dtype)  # type: ignore[attr-defined]
+        return self.torchs, (self.requires_grad, self.device, self.dtype)  # type: ignore[attr-defined]
 
 
 def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
@@ -104,7 +122,8 @@ class UninitializedBuffer(Placeholder, nn.UninitializedBuffer):  # type: ignore[
 
 
 def _made(cls: Any, like: Any) -> Any:
-    made = cls(requires_grad=like.requires_grad, device=like.data.device, dtype=like.data.dtype)
+    with unset_fake_mode():
+        made = cls(requires_grad=like.requires_grad, device=like.device, dtype=like.dtype)
     made.expected = like.requires_grad
     return made
 
@@ -112,8 +131,13 @@ def _made(cls: Any, like: Any) -> Any:
 def placeholder_for(tensor: torch.Tensor) -> Any:
     """A placeholder for a tensor of a module built on fakes."""
     made = _made(UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer, tensor)
-    made.rank = tensor.dim()
+    made.rank = rank_of(tensor)
     return made
+
+
+def rank_of(tensor: torch.Tensor) -> int | None:
+    """None of torch's own uninitialized tensors."""
+    return None if is_lazy(tensor) else tensor.dim()
 
 
 def adopted(tensor: Any, expected: bool) -> Any:
@@ -171,7 +195,7 @@ def uninitialized(placeholder: Any, before: Choice) -> None:
         placeholder.__class__ = before.cls
         placeholder.__dict__ = dict(before.attributes)
         placeholder.requires_grad = False
-        placeholder.data = torch.empty(0, device=placeholder.data.device, dtype=placeholder.data.dtype)
+        placeholder.data = torch.empty(0, device=placeholder.device, dtype=placeholder.dtype)
         placeholder.requires_grad = before.requires_grad
 
 
@@ -197,6 +221,8 @@ def _substitute_in(container: Any, substitutes: Substitutes, seen: set[int]) -> 
             target = value() if isinstance(value, weakref.ref) else value
             if (pair := substitutes.get(id(target))) is not None:
                 container[key] = weakref.ref(pair[1]) if isinstance(value, weakref.ref) else pair[1]
+        elif isinstance(value, MethodType) and id(value.__self__) in substitutes:
+            container[key] = MethodType(value.__func__, substitutes[id(value.__self__)][1])
         elif isinstance(value, tuple) and any(id(each) in substitutes for each in value):
             made = [substitutes[id(each)][1] if id(each) in substitutes else each for each in value]
             container[key] = type(value)(*made) if hasattr(value, "_fields") else type(value)(made)

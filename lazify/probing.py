@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify.torch_private import FAKE_LOGGERS, FakeTensorMode, fakes_cannot_follow, in_fake_mode, unset_fake_mode
+from lazify.trees import walk
 
 __all__ = ["Make", "Origins", "Probe", "Run", "aside", "outline", "thrown_away"]
 
@@ -193,7 +194,7 @@ def _throw_away_leaf(value: torch.Tensor | nn.Module, fake: bool, origins: Origi
         return twin
     memo: dict[int, Any] = {id(t): _fake_held(t) for t in _held(value)} if fake else {}
     twins = copy.deepcopy(value, memo)
-    for inside in (*value.modules(), *_held(value)):
+    for inside in (*(each for _, each in walk(value)), *_held(value)):
         if id(inside) in memo:
             origins[id(memo[id(inside)])] = (inside, memo[id(inside)])
     return twins
@@ -201,7 +202,7 @@ def _throw_away_leaf(value: torch.Tensor | nn.Module, fake: bool, origins: Origi
 
 def _held(given: nn.Module) -> Iterator[torch.Tensor]:
     """The tensors of a module and of those inside it."""
-    for module in given.modules():
+    for _, module in walk(given):
         for container in (vars(module), *(each for each in vars(module).values() if isinstance(each, dict))):
             yield from (each for each in container.values() if isinstance(each, torch.Tensor))
 

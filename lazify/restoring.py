@@ -12,7 +12,7 @@ from torch import nn
 from lazify.pending import PENDING
 from lazify.torch_private import GATE
 
-__all__ = ["PLAIN", "Random", "Restore", "carry_over", "changes", "contents", "random_state", "restorers"]
+__all__ = ["Random", "Restore", "carry_over", "changes", "contents", "random_state", "restorers"]
 
 Random: TypeAlias = "Sequence[tuple[Callable[[torch.Tensor], Any], torch.Tensor]]"
 
@@ -28,7 +28,6 @@ def random_state(device: torch.device | None) -> Random:
 
 
 Restore: TypeAlias = "Callable[[], object]"
-PLAIN = frozenset({int, float, bool, str, type(None), type, torch.dtype, torch.device})
 
 
 def restorers(values: Iterable[Any], tensors_too: bool) -> list[Restore]:

@@ -4,43 +4,73 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from lazify.construction import set_class
+from lazify.construction import set_class, slots
 from lazify.errors import NotMaterializedError, compose
-from lazify.journal import Recorded, walk
+from lazify.journal import Recorded, attached
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import Choice, Placeholder, become, choice, substitute, uninitialized
-from lazify.skeleton import Part, Skeleton, named_tensors
+from lazify.skeleton import Skeleton
+from lazify.trees import named_tensors, walk
 
 __all__ = ["Settlement", "confirm", "settle"]
 
-#: What would take back what was settled, in order.
-Settlement = list[Callable[[], object]]
 
+@dataclass
+class Settlement:
+    """What became of what was told.
 
-def settle(module: nn.Module, skeleton: Skeleton, undo: Settlement) -> None:
-    """Make the placeholders what stands in their places in the real module.
-
-    Called when the module is built, and again when all that was done before has been done to it.
+    Attributes:
+        undo: what would take it back, in order.
+        told: the tensors by their paths, as they were told; None if that was in another life, of which this is a copy.
+        open_paths: of lazy modules inside, whose parameters they told themselves.
+        choices: placeholders that have become real, and what they were.
     """
+
+    undo: list[Callable[[], object]] = field(default_factory=list)
+    told: dict[str, torch.Tensor] | None = None
+    open_paths: tuple[str, ...] = ()
+    choices: list[tuple[Any, Choice]] = field(default_factory=list)
+
+    def take_back(self) -> None:
+        for each in reversed(self.undo):
+            each()
+
+
+def settle(module: nn.Module, skeleton: Skeleton) -> Settlement:
+    """Put what was handed out into its places in the real module: placeholders, submodules, lazy modules inside."""
+    settlement = Settlement()
+    if skeleton.root is not None:
+        settlement.told = dict(named_tensors(skeleton.root))
+        settlement.open_paths = tuple(f"{path}." for path, each in walk(skeleton.root) if waiting(each) is not None)
+    _settle_modules(module, skeleton, settlement)
+    settle_tensors(module, skeleton, settlement, ())
+    return settlement
+
+
+def settle_tensors(module: nn.Module, skeleton: Skeleton, settlement: Settlement, users: tuple[Any, ...]) -> None:
+    """Make the placeholders the tensors that stand in their places, except where the user put something else."""
     inside = dict(walk(module))
-    real = [each for each in inside.values() if not isinstance(each, Recorded)]
-    _settle_lazies(skeleton, inside, real, undo)
+    others = {id(each) for each in (*users, *skeleton.placeholders.values())}
     pairs: dict[int, tuple[Any, torch.Tensor]] = {}
     for path, placeholder in skeleton.placeholders.items():
         where, _, name = path.rpartition(".")
         owner = inside.get(where)
         tensor = None if owner is None or isinstance(owner, Recorded) else _tensor(owner, name)
-        if tensor is not None and tensor is not placeholder and _may_be(placeholder, tensor):
+        if tensor is not None and id(tensor) not in others and _may_be(placeholder, tensor):
             pairs.setdefault(id(placeholder), (placeholder, tensor))
+    real = [each for each in inside.values() if not isinstance(each, Recorded)]
     substitute(real, {id(tensor): (tensor, placeholder) for placeholder, tensor in pairs.values()})
     for placeholder, tensor in pairs.values():
         if isinstance(placeholder, Placeholder):
-            undo.append(functools.partial(uninitialized, placeholder, choice(placeholder)))
+            before = choice(placeholder)
+            settlement.choices.append((placeholder, before))
+            settlement.undo.append(functools.partial(uninitialized, placeholder, before))
         become(placeholder, tensor)
 
 
@@ -54,81 +84,96 @@ def _tensor(module: nn.Module, name: str) -> torch.Tensor | None:
     return module._buffers.get(name) if found is None else found
 
 
-def _settle_lazies(skeleton: Skeleton, inside: dict[str, nn.Module], real: list[nn.Module], undo: Settlement) -> None:
-    """Lazy modules inside, of which something may have been told: the very ones stand in the real module."""
+def _settle_modules(module: nn.Module, skeleton: Skeleton, settlement: Settlement) -> None:
+    """The very modules that were handed out stand in the real one, as those that its constructor made."""
+    inside = dict(walk(module))
     if skeleton.root is None:
-        _hand_on(skeleton, inside, undo)
+        _hand_on(skeleton, inside, settlement)
     pairs: dict[int, tuple[Any, Any]] = {}
-    for path, told in skeleton.parts():
+    for path, told in list(skeleton.parts()):
         made = inside.get(path)
-        if isinstance(told, Part) or made is None or made is told:
+        if made is not None and made is not told:
+            pairs[id(made)] = (made, told)
+    substitute([each for each in inside.values() if not isinstance(each, Recorded)], pairs)
+    for made, told in pairs.values():
+        settlement.undo.append(functools.partial(_show, told, type(told), vars(told)))
+        known = vars(told).get(PENDING)
+        _show(told, type(made), vars(made))
+        if known is None or known.skeleton is None:
             continue
-        before = dict(vars(told))
-        known: Pending = before[PENDING]
-        if waiting(made) is None:
-            if known.skeleton is not None:
-                settle(made, known.skeleton, undo)
-            continue
-        pairs[id(made)] = (made, told)
-        vars(told).clear()
-        vars(told).update(vars(made))
-        undo.append(functools.partial(_restore_lazy, told, before))
-        if known.skeleton is not None:
-            vars(told)[PENDING].take(known.skeleton)
-    substitute(real, pairs)
+        if (pending := waiting(told)) is None:  # planned for, and real already
+            inner = settle(told, known.skeleton)
+            settlement.undo += inner.undo
+            settlement.choices += inner.choices
+        else:
+            settlement.undo.append(functools.partial(known.take, known.skeleton))
+            pending.take(known.skeleton)
+            known.skeleton.settled = True
+            known.skeleton.belong(told)
 
 
-def _hand_on(skeleton: Skeleton, inside: dict[str, nn.Module], undo: Settlement) -> None:
+def _show(part: nn.Module, cls: type, state: dict[str, Any]) -> None:
+    """Make a module that was handed out what another one is: same class, same state."""
+    slotted = {name: getattr(part, name) for name in slots(cls) if hasattr(part, name)}
+    set_class(part, "__class__", cls)
+    object.__setattr__(part, "__dict__", state)
+    for name, value in slotted.items():
+        object.__setattr__(part, name, value)
+
+
+def _hand_on(skeleton: Skeleton, inside: dict[str, nn.Module], settlement: Settlement) -> None:
     """Of a copy: the placeholders of lazy modules inside become theirs."""
     for path, module in inside.items():
         pending = waiting(module)
         if pending is not None and (told := skeleton.cut(path, len(pending.journal))) is not None:
             back = {f"{path}.{name}": each for name, each in told.placeholders.items()}
-            undo.append(functools.partial(skeleton.placeholders.update, back))
+            settlement.undo.append(functools.partial(skeleton.placeholders.update, back))
             pending.skeleton = told
+            told.settled = True
             told.belong(module)
 
 
-def _restore_lazy(told: nn.Module, before: dict[str, Any]) -> None:
-    vars(told).clear()
-    vars(told).update(before)
-    known: Pending = before[PENDING]
-    if known.skeleton is not None:
-        known.take(known.skeleton)
-
-
-def confirm(module: nn.Module, pending: Pending, undo: Settlement) -> None:
-    """Check that the real module has what was told and nothing else, and leave nothing of the skeleton.
+def confirm(module: nn.Module, pending: Pending, settlement: Settlement) -> None:
+    """Check that the real module, to which all was done that was done before, has what was told and nothing else.
 
     Raises:
         NotMaterializedError: if not: an optimizer made before would train something else.
     """
-    skeleton = pending.skeleton
-    assert skeleton is not None
-    real = dict(named_tensors(module))
-    told = real if skeleton.root is None else dict(named_tensors(skeleton.root))
-    lost = [path for path, each in skeleton.placeholders.items() if isinstance(each, Placeholder) and path in told]
-    open_ones = tuple(f"{path}." for path, part in skeleton.parts() if not isinstance(part, Part))
-    extra = [path for path in real if path not in told and not path.startswith(open_ones)]
+    skeleton = cast("Skeleton", pending.skeleton)
+    settle_tensors(module, skeleton, settlement, tuple(attached(pending.journal)))
+    real, told = dict(named_tensors(module)), settlement.told
+    if told is not None:
+        lost = [path for path in told if path not in real and not path.startswith(settlement.open_paths)]
+        lost += [path for path in told if isinstance(real.get(path), Placeholder)]
+        extra = [path for path in real if path not in told and not path.startswith(settlement.open_paths)]
+        lost += [path for path, each in skeleton.placeholders.items() if told.get(path) is each and _is_open(each)]
+    else:
+        lost, extra = [path for path, each in skeleton.placeholders.items() if path in real and _is_open(each)], []
     if lost or extra:
         raise NotMaterializedError(
             compose(
                 f"the parameters of {pending.recipe.wrapped.__name__} are not those that were told before the call",
-                [("told, not there", ", ".join(lost) or "none"), ("there, not told", ", ".join(extra) or "none")],
+                [
+                    ("told, not there", ", ".join(dict.fromkeys(lost)) or "none"),
+                    ("there, not told", ", ".join(extra) or "none"),
+                ],
                 "module(input)  # once, before its parameters are asked for; then the optimizer",
             )
         )
-    _put_in_place(skeleton, told, dict(walk(module)))
-    for placeholder, before in _choices(undo):
+    _put_in_place(skeleton, told or {}, dict(walk(module)))
+    for placeholder, before in settlement.choices:
         if before.chosen:
             placeholder.requires_grad = before.requires_grad
         for name, value in before.own():
             setattr(placeholder, name, value)
-    inside = dict(walk(module))
-    for path, part in skeleton.parts():
-        if isinstance(part, Part) and path in inside and type(inside[path]) is type(part).__bases__[1]:
-            undo.append(functools.partial(_show, part, type(part), vars(part)))
-            _show(part, type(inside[path]), vars(inside[path]))
+    for _, inside in walk(module):
+        inner = waiting(inside)
+        if inner is not None and inner.skeleton is not None:
+            inner.skeleton.settled = False
+
+
+def _is_open(placeholder: Any) -> bool:
+    return isinstance(placeholder, Placeholder)
 
 
 def _put_in_place(skeleton: Skeleton, told: dict[str, torch.Tensor], inside: dict[str, nn.Module]) -> None:
@@ -141,13 +186,3 @@ def _put_in_place(skeleton: Skeleton, told: dict[str, torch.Tensor], inside: dic
         for kind in (inside[where]._parameters, inside[where]._buffers):
             if kind.get(name) is placeholder:
                 cast("dict[str, Any]", kind)[name] = other
-
-
-def _choices(undo: Settlement) -> list[tuple[Any, Choice]]:
-    return [each.args for each in undo if isinstance(each, functools.partial) and each.func is uninitialized]
-
-
-def _show(part: nn.Module, cls: type, state: dict[str, Any]) -> None:
-    """A submodule that was handed out shows the real one from here on: same class, same state."""
-    set_class(part, "__class__", cls)
-    object.__setattr__(part, "__dict__", state)

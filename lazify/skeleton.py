@@ -22,14 +22,15 @@ from torch import nn
 from lazify.construction import eager, quiet_subclass, set_class
 from lazify.errors import NotMaterializedError, compose
 from lazify.inference import derived, is_derived
-from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded, walk
-from lazify.placeholders import Placeholder, adopted, placeholder_for, substitute
+from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded
+from lazify.placeholders import Placeholder, adopted, placeholder_for, rank_of, substitute
 from lazify.probing import Origins, outline
 from lazify.recipe import Recipe
 from lazify.rules import Axis
 from lazify.solving import SENTINELS
+from lazify.trees import named_tensors, own_tensors, walk
 
-__all__ = ["CONTENT", "Part", "Skeleton", "build", "first_values", "named_tensors", "shown", "unknown_names"]
+__all__ = ["CONTENT", "Part", "Skeleton", "build", "first_values", "report_names", "shown", "unknown_names"]
 
 #: What the skeleton answers for the real module.
 CONTENT = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
@@ -49,8 +50,10 @@ class Skeleton:
         followed: how much of the journal the placeholders have seen, in a copy.
         root: the module built on fakes, its tensors replaced by placeholders; None until somebody asks.
         failure: why nothing can be told.
-        record: notes what is done to a part.
+        record: notes what is done to a part; handles: on its hooks.
         quiet: whether an entry is being done right now.
+        users: ids of modules in it that are the user's own.
+        settled: whether the module around is being made real: what is done again then, placeholders have seen.
     """
 
     def __init__(self, told: Mapping[str, tuple[Any, bool]] | None = None, followed: int = 0) -> None:
@@ -59,7 +62,10 @@ class Skeleton:
         self.root: nn.Module | None = None
         self.failure: NotMaterializedError | None = None
         self.record: Record = lambda *_: None
+        self.handles: dict[int, Any] = {}
         self.quiet = False
+        self.settled = False
+        self.users: set[int] = set()
 
     def tell(self, recipe: Recipe, given: Mapping[str, Any], journal: list[Entry], owner: Any) -> None:
         """Find out what the real module will consist of.
@@ -70,34 +76,28 @@ class Skeleton:
         if self.failure is not None:
             raise NotMaterializedError(str(self.failure))
         try:
-            root, origins, unknown = _constructed(recipe, given)
+            root, unknown, users = _constructed(recipe, given)
         except NotMaterializedError as failure:
             self.failure = failure.with_traceback(None)
             raise
         fresh = not self.placeholders
-        _return_to_user(root, origins)
-        users = {id(inside) for original, _ in origins.values() if isinstance(original, nn.Module)
-                 for inside in original.modules()}  # fmt: skip
         made: dict[int, tuple[Any, Any]] = {}
-        for path, module in list(walk(root)):
-            if id(module) in users or isinstance(module, Recorded):
-                continue
+        own = {path: each for path, each in walk(root) if id(each) not in users and not isinstance(each, Recorded)}
+        for path, module in own.items():
             for name in unknown.get(path, ()):
                 vars(module).pop(name, None)
-            self._fill(path, module, origins, made)
-        own = [each for _, each in walk(root) if id(each) not in users and not isinstance(each, Recorded)]
-        substitute(own, made)
-        for path, module in list(walk(root)):
-            if path and id(module) not in users and not isinstance(module, Recorded):
+            self._fill(path, module, users, made)
+        substitute(own.values(), made)
+        for path, module in own.items():
+            if path:
                 set_class(module, "__class__", _part_class(type(module)))
                 vars(module)[PART] = (self, path)
         self.belong(owner)
-        self.root = root
+        self.root, self.users = root, users
         for number, entry in enumerate(journal):
             self.follow(entry, live=fresh or number >= self.followed)
 
-    def _fill(self, path: str, module: nn.Module, origins: Origins, made: dict[int, tuple[Any, Any]]) -> None:
-        users = {id(original) for original, _ in origins.values()}
+    def _fill(self, path: str, module: nn.Module, users: set[int], made: dict[int, tuple[Any, Any]]) -> None:
         for kind in (module._parameters, module._buffers):
             for name, tensor in kind.items():
                 if tensor is None or id(tensor) in users:
@@ -106,7 +106,7 @@ class Skeleton:
                 if id(tensor) not in made:
                     placeholder = self.placeholders.get(where)
                     placeholder = placeholder_for(tensor) if placeholder is None else placeholder
-                    placeholder.expected, placeholder.rank = tensor.requires_grad, tensor.dim()
+                    placeholder.expected, placeholder.rank = tensor.requires_grad, rank_of(tensor)
                     made[id(tensor)] = (tensor, placeholder)
                 self.placeholders[where] = made[id(tensor)][1]
 
@@ -132,7 +132,12 @@ class Skeleton:
         """Do what was recorded, as far as it shows here. `live`: placeholders take the new `requires_grad`, too."""
         target = None if self.root is None else self.at(entry.path)
         placeholders = self.placeholders.values() if target is None else _placeholders_in(target)
+        if target is not None and entry.method in ("requires_grad_", *CONVERTING):
+            for _, inside in walk(target):
+                if isinstance(inside, Recorded) and not isinstance(inside, Part) and id(inside) not in self.users:
+                    inside._lazify_follow(Entry(entry.method, entry.args, entry.kwargs), live)
         if entry.method == "requires_grad_":
+            live = live and not self.settled
             flag = (*entry.args, *entry.kwargs.values(), True)[0]
             for placeholder in filter(_is_parameter, placeholders):
                 placeholder.expected = flag
@@ -157,27 +162,19 @@ class Skeleton:
             getattr(holder, entry.method)(*entry.args, **entry.kwargs)
         for name, buffer in holder._buffers.items():  # these it exchanges
             if buffer is not None and buffer is not placeholders[name]:
-                placeholders[name].data = buffer.data
+                placeholders[name].data = torch.empty(0, device=buffer.device, dtype=buffer.dtype)
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
         """What was handed out as submodules: parts, and lazy instances inside."""
         if self.root is not None:
             for path, module in walk(self.root):
-                if path and isinstance(module, Recorded):
+                if path and isinstance(module, Recorded) and id(module) not in self.users:
                     yield path, module
 
 
 def _shows(entry: Entry) -> bool:
     """Whether it changes what a skeleton shows. (The hooks of the instance itself are with its stand-in.)"""
     return entry.method in (*IMMEDIATE, "__setattr__", "__delattr__") or (entry.method in HOOKING and entry.path != "")
-
-
-def named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    for path, inside in walk(module):
-        if "_parameters" in vars(inside):
-            for name, tensor in (*inside._parameters.items(), *inside._buffers.items()):
-                if tensor is not None:
-                    yield (f"{path}.{name}" if path else name), tensor
 
 
 def _placeholders_in(module: nn.Module) -> list[Any]:
@@ -212,12 +209,16 @@ def first_values(names: list[str]) -> Iterator[dict[str, Any]]:
             yield dict.fromkeys(names, number)
 
 
-def _constructed(recipe: Recipe, given: Mapping[str, Any]) -> tuple[nn.Module, Origins, dict[str, set[str]]]:
-    """A module built on fakes, where its given parts come from, and which attributes depend on the unknown."""
+def _constructed(recipe: Recipe, given: Mapping[str, Any]) -> tuple[nn.Module, dict[str, set[str]], set[int]]:
+    """A module built on fakes; which attributes depend on the unknown; ids of what it holds that is the user's.
+
+    That is what was given, and what several constructions share: defaults, globals, what a cache holds.
+    """
     names = unknown_names(recipe, given)
     values, root, origins = _first_built(recipe, given, names)
     unknown: dict[str, set[str]] = {}
-    for others in _other_values(recipe, given, values):
+    shared: set[int] = set()
+    for others in (*_other_values(recipe, given, values), values):
         try:
             rival, _ = build(recipe, given, others)
         except Exception:  # not a value that this class takes
@@ -225,14 +226,23 @@ def _constructed(recipe: Recipe, given: Mapping[str, Any]) -> tuple[nn.Module, O
         one, other = _inventory(root), _inventory(rival)
         if one != other:
             differing = sorted({str(name) for name, *_ in set(one) ^ set(other)})
-            facts: list[tuple[str, object]] = [
-                ("there or not", ", ".join(differing[:8])),
-                ("compared", shown(values)),
-                ("with", shown(others)),
-            ]
+            facts: list[tuple[str, object]] = [("there or not", ", ".join(differing[:8]))]
+            facts += [("compared", shown(values)), ("with", shown(others))]
             raise _unknowable(recipe, names, facts)
         _note_unknown(root, rival, unknown)
-    return root, origins, unknown
+        shared |= _held(root) & _held(rival)
+    _return_to_user(root, origins)
+    originals = {id(each) for original, _ in origins.values() for each in _all_of(original)}
+    return root, unknown, shared | originals
+
+
+def _all_of(original: Any) -> list[Any]:
+    modules = [each for _, each in walk(original)] if isinstance(original, nn.Module) else []
+    return [original, *modules, *(tensor for each in modules for tensor in own_tensors(each))]
+
+
+def _held(root: nn.Module) -> set[int]:
+    return {id(each) for _, module in walk(root) for each in (module, *own_tensors(module))}
 
 
 def _first_built(
@@ -276,13 +286,13 @@ def _inventory(root: nn.Module) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     first: dict[int, str] = {}
     for path, module in walk(root):
-        found.append((path, type(module)))
+        found.append((path, type(module).__module__, type(module).__qualname__))
         if isinstance(module, Recorded):
             continue
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
             full = f"{path}.{name}" if path else name
             same = None if tensor is None else first.setdefault(id(tensor), full)
-            rank = None if tensor is None else tensor.dim()
+            rank = None if tensor is None else rank_of(tensor)
             found.append((full, same, rank, name in module._non_persistent_buffers_set))
     return found
 
@@ -318,7 +328,7 @@ def _unknowable(recipe: Recipe, names: list[str], facts: list[tuple[str, object]
 
 def _return_to_user(root: nn.Module, origins: Origins) -> None:
     """Put what the user gave in the places of its copies."""
-    for _, module in list(walk(root)):
+    for module in [each for _, each in walk(root) if not isinstance(each, Recorded)]:
         for kind in (module._modules, module._parameters, module._buffers):
             for name, each in cast("dict[str, Any]", kind).items():
                 if id(each) in origins:
@@ -343,15 +353,28 @@ class Part(Recorded):
         skeleton, path = vars(self)[PART]
         return skeleton.follow(replace(entry, path=path))
 
+    def _lazify_handles(self) -> dict[int, Any]:
+        handles: dict[int, Any] = vars(self)[PART][0].handles
+        return handles
+
     def _lazify_record(self, entry: Entry, handle: Any = None) -> None:
         skeleton, path = vars(self)[PART]
         entry.path = path
         skeleton.record(entry, handle)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if PART not in vars(self):  # kept from before, called after
+            return type(self).__call__(self, *args, **kwargs)
         raise NotMaterializedError(self._lazify_waiting("called"))
 
-    forward = __call__
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if PART not in vars(self):
+            return type(self).forward(self, *args, **kwargs)
+        raise NotMaterializedError(self._lazify_waiting("called"))
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any) -> None:
+        """What is loaded into the module around waits with it; here are only names."""
+        report_names(self, state_dict, prefix, *rest)  # type: ignore[arg-type]
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         raise NotMaterializedError(self._lazify_waiting("loaded"))
@@ -390,6 +413,26 @@ class Part(Recorded):
             f"{path!r} cannot be {wanted} yet: it belongs to a lazy module that waits for its first call",
             fix="module(input)  # once",
         )
+
+
+def report_names(
+    module: nn.Module,
+    state_dict: Mapping[str, Any],
+    prefix: str,
+    strict: bool,
+    missing_keys: list[str],
+    unexpected_keys: list[str],
+    error_msgs: list[str],
+) -> None:
+    """The part of `nn.Module._load_from_state_dict` that compares names."""
+    buffers = [name for name in module._buffers if name not in module._non_persistent_buffers_set]
+    own = [n for n in (*module._parameters, *buffers) if {**module._parameters, **module._buffers}[n] is not None]
+    if strict:
+        missing_keys += [prefix + name for name in own if prefix + name not in state_dict]
+        for key in state_dict:
+            name, dot, _ = key.removeprefix(prefix).partition(".")
+            if key.startswith(prefix) and name not in (module._modules if dot else (*own, "_extra_state")):
+                unexpected_keys.append(key)
 
 
 _part_classes: WeakValueDictionary[int, type[nn.Module]] = WeakValueDictionary()

@@ -20,6 +20,7 @@ from torch.nn.utils._named_member_accessor import NamedMemberAccessor
 from torch.utils._pytree import tree_map_only
 
 __all__ = [
+    "ALLOWED_ON_UNINITIALIZED",
     "DYNAMO_HOOK",
     "FAKE_LOGGERS",
     "FOLLOWING_PATHS",
@@ -91,6 +92,9 @@ def fakes_cannot_follow(error: BaseException) -> bool:
         return True
     return any(words in str(error) for words in ("fake tensor", "FakeTensor", "Cannot access data pointer"))
 
+
+#: What torch does to uninitialized tensors: changes of dtype and device.
+ALLOWED_ON_UNINITIALIZED = frozenset(torch.nn.UninitializedParameter._allowed_methods)
 
 #: () -> a context in which tensor subclasses are handled as plain tensors.
 without_torch_function: Any = torch._C.DisableTorchFunctionSubclass

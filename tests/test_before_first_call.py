@@ -23,7 +23,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.parameter import is_lazy as is_uninitialized
 from twins import assert_twins
 
-from lazify import AmbiguousInferenceError, InferenceError, NotMaterializedError, axis, is_lazy, lazify
+from lazify import InferenceError, NotMaterializedError, axis, is_lazy, lazify
 from lazify.errors import UnpicklableError
 
 LazyLinear, LazyConv2d, LazyBatchNorm2d = lazify(nn.Linear), lazify(nn.Conv2d), lazify(nn.BatchNorm2d)
@@ -502,12 +502,13 @@ def test_a_checkpoint_that_fits_no_value() -> None:
     lazy.load_state_dict(nn.Linear(5, 3).state_dict())
 
 
-def test_a_checkpoint_that_does_not_determine_the_value() -> None:
+def test_a_checkpoint_that_does_not_determine_the_value_waits_for_the_call() -> None:
     lazy = LazyLinear(3)
-    with pytest.raises(AmbiguousInferenceError, match="does not determine in_features") as caught:
-        lazy.load_state_dict({"bias": torch.ones(3)}, strict=False)
-    assert "fits, too: in_features=" in str(caught.value)
+    keys = lazy.load_state_dict({"bias": torch.full((3,), 7.0)}, strict=False)
+    assert (keys.missing_keys, keys.unexpected_keys) == (["weight"], [])
     assert is_lazy(lazy)
+    lazy(torch.ones(2, 5))
+    assert torch.equal(lazy.bias, torch.full((3,), 7.0))
 
 
 def test_lazy_checkpoints() -> None:

@@ -24,6 +24,7 @@ FLOORS = [
     "conventions",
     "recipe",
     "torch_private",
+    "trees",
     "probing",
     "solving",
     "inference",
@@ -33,11 +34,13 @@ FLOORS = [
     "skeleton",
     "checkpoints",
     "pending",
+    "memory",
     "restoring",
     "settling",
     "materialization",
     "dry_run",
     "lazyclass",
+    "explaining",
     "api",
     "__init__",
     "demo",
@@ -216,6 +219,11 @@ def test_in_fake_mode():
         assert torch_private.in_fake_mode()
         with torch_private.unset_fake_mode():
             assert not torch_private.in_fake_mode()
+
+
+def test_what_torch_allows_on_uninitialized_tensors():
+    assert torch.Tensor.half in torch_private.ALLOWED_ON_UNINITIALIZED
+    assert torch.Tensor.detach not in torch_private.ALLOWED_ON_UNINITIALIZED
 
 
 def test_without_torch_function():

@@ -277,7 +277,8 @@ class FirstCalls(RuleBasedStateMachine):
         tag = f"inside{self.next_tag()}"
 
         def act(module: nn.Module, log: list[Any]) -> Any:
-            inside = [each for name, each in module.named_modules() if name]
+            # (`apply` reaches what was attached at the first call)
+            inside = [m for n, m in module.named_modules() if n and not (what == "init" and n.startswith(ATTACHED))]
             if not inside:
                 return None
             one = inside[at % len(inside)]

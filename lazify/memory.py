@@ -1,0 +1,79 @@
+"""What was inferred for modules that are real by now: kept beside them, not in them, and as long as they live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from lazify.inference import describe
+from lazify.recipe import Recipe
+
+__all__ = ["PLAIN", "Materialized", "Opaque", "remember", "remembered", "seen"]
+
+
+#: Types of values that hold nothing else and do not change.
+PLAIN = frozenset({int, float, bool, str, type(None), type, torch.dtype, torch.device})
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """How one module became real.
+
+    Attributes:
+        recipe: that of its lazy class.
+        given: the constructor arguments that were given, by name.
+        values: those that were inferred.
+        seen: the arguments of the call, positional and by keyword: a shape for each tensor, else a description.
+    """
+
+    recipe: Recipe
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
+    seen: tuple[tuple[Any, ...], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """An argument of which only the type is remembered: it might keep the module alive."""
+
+    type_name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.type_name}>"
+
+
+remembered: WeakKeyDictionary[nn.Module, Materialized] = WeakKeyDictionary()
+
+
+def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
+    """Note how a module became real."""
+    if not PLAIN.issuperset(map(type, given.values())):
+        given = {name: _harmless(each) for name, each in given.items()}
+    if not PLAIN.issuperset(map(type, values.values())):
+        values = {name: _harmless(each) for name, each in values.items()}
+    remembered[module] = Materialized(recipe, given, values, call)
+
+
+def _harmless(value: Any) -> Any:
+    if type(value) in PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        return value
+    if type(value) in (list, tuple, torch.Size):
+        return type(value)(map(_harmless, value))
+    if type(value) is dict:
+        return {name: _harmless(each) for name, each in value.items()}
+    return Opaque(type(value).__name__)
+
+
+def seen(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call as they are remembered: nothing of them is kept alive."""
+    return tuple([_short(each) for each in args]), {name: _short(each) for name, each in kwargs.items()}
+
+
+def _short(value: Any) -> Any:
+    return value.shape if isinstance(value, torch.Tensor) else describe(value)
