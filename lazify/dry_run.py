@@ -17,15 +17,17 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from lazify.construction import plain_surroundings
 from lazify.errors import InferenceError, compose
 from lazify.materialization import FirstCalls, Plan, Rehearsal, follow, plans_of, under_way
 from lazify.pending import waiting
+from lazify.placeholders import substitute
 from lazify.probing import aside
 from lazify.restoring import Restore, restorers
 from lazify.torch_private import FakeTensorMode, fakes_cannot_follow
-from lazify.trees import walk
+from lazify.trees import own_tensors, walk
 
 __all__ = ["materialize"]
 
@@ -111,7 +113,8 @@ def _rehearsal(
         with aside(), plain_surroundings(None), mode, torch.no_grad():
             stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
             args, kwargs = _mapped(stand_for, (args, kwargs))
-            model(*args, **kwargs)
+            with _on_fakes(model) if on_fakes else contextlib.nullcontext():
+                model(*args, **kwargs)
         unreached = [(path, module) for path, module in walk(model) if waiting(module) is not None]
         return plans_of(calls), unreached
     finally:
@@ -123,13 +126,29 @@ def _rehearsal(
 
 
 def _restorers(model: nn.Module, on_fakes: bool) -> list[Restore]:
-    """What brings back attributes and buffers. (In a fake mode torch still computes with single numbers.)"""
+    """What brings back attributes and, after a run on real tensors, buffers."""
     found = restorers([model], tensors_too=False)
-    for _, module in walk(model):
-        for buffer in vars(module).get("_buffers", {}).values():
-            if buffer is not None and not buffer.is_meta and (not on_fakes or buffer.numel() == 1):
-                found.append(functools.partial(buffer.copy_, buffer.clone()))
+    for buffer in (buffer for _, module in walk(model) for buffer in vars(module).get("_buffers", {}).values()):
+        if buffer is not None and not buffer.is_meta and not on_fakes:
+            found.append(functools.partial(buffer.copy_, buffer.clone()))
     return found
+
+
+@contextlib.contextmanager
+def _on_fakes(model: nn.Module) -> Iterator[None]:
+    """The model's own tensors as fakes, too: an operation among real ones alone would be computed, or change them."""
+    real = [module for _, module in walk(model) if waiting(module) is None]
+    fakes: dict[int, tuple[Any, Any]] = {}
+    for tensor in (tensor for module in real for tensor in own_tensors(module)):
+        if tensor.layout is torch.strided and not is_lazy(tensor):
+            fake = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+            twin = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
+            fakes[id(tensor)] = (tensor, twin)
+    substitute(real, fakes)
+    try:
+        yield
+    finally:
+        substitute(real, {id(fake): (fake, tensor) for tensor, fake in fakes.values()})
 
 
 @contextlib.contextmanager

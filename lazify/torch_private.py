@@ -94,7 +94,7 @@ def fakes_cannot_follow(error: BaseException) -> bool:
 
 
 #: What torch does to uninitialized tensors: changes of dtype and device.
-ALLOWED_ON_UNINITIALIZED = frozenset(torch.nn.UninitializedParameter._allowed_methods)
+ALLOWED_ON_UNINITIALIZED = frozenset(torch.nn.UninitializedParameter._allowed_methods)  # type: ignore[attr-defined]
 
 #: () -> a context in which tensor subclasses are handled as plain tensors.
 without_torch_function: Any = torch._C.DisableTorchFunctionSubclass
