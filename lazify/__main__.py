@@ -65,8 +65,8 @@ def _show(options: argparse.Namespace, out: TextIO) -> None:
         lazy = _lazy_class(options.target, options.exclude)
         print(_emphasized(str(explain(lazy)), out), file=out)
         if options.input:
-            module = lazy(**dict(map(_argument, options.arg)))
-            materialize(module, *map(_shape, options.input))
+            shapes, arguments = list(map(_shape, options.input)), dict(map(_argument, options.arg))
+            module = materialize(lazy(**arguments), *shapes)
             print(f"\n{_emphasized(str(explain(module)), out)}\n\n{module}", file=out)
     except LazifyError as error:
         raise _WrongArguments(str(error)) from error

@@ -273,19 +273,20 @@ def _rows(module: ExplainedModule) -> Iterator[tuple[str, str, str, str]]:
 COLUMN = 39
 
 
-class _Named:
-    """A default that is a function or class, by its name: its repr would tell its address."""
+@dataclass(frozen=True)
+class _Bare:
+    """Shown as its text, without quotes or address."""
 
-    def __init__(self, thing: Any) -> None:
-        self.name = thing.__qualname__
+    text: str
 
     def __repr__(self) -> str:
-        return str(self.name)
+        return self.text
 
 
 def _written(p: Parameter) -> str:
-    named = isinstance(p.default, (type, FunctionType, BuiltinFunctionType)) and p.default is not p.empty
-    return str(p.replace(default=_Named(p.default)) if named else p)
+    if isinstance(p.default, (type, FunctionType, BuiltinFunctionType)) and p.default is not p.empty:
+        p = p.replace(default=_Bare(p.default.__qualname__))
+    return str(p.replace(annotation=_Bare(p.annotation)) if isinstance(p.annotation, str) else p)
 
 
 def _side_by_side(rows: list[tuple[str, str]]) -> Iterator[str]:

@@ -359,10 +359,11 @@ def pending_of(module: Any) -> Pending:
 def _waiting(module: LazyInstance, name: str) -> str:
     pending = pending_of(module)
     missing = [n for n in pending.recipe.rules if n not in pending.given]
+    given = f"{pending.recipe.called}(..., {'=..., '.join(missing)}=...)"
     return compose(
         f"attribute {name!r} is not known yet: this {pending.recipe.name} waits for its first call",
         [("to be inferred", ", ".join(missing))],
-        f"module(input)  # once\n{pending.recipe.called}(..., {'=..., '.join(missing)}=...)  # or give them",
+        f"module(input)  # once, or materialize(module, input)\n{given}  # or give them",
     )
 
 

@@ -317,11 +317,12 @@ def shown(values: Mapping[str, Any]) -> str:
 
 
 def _unknowable(recipe: Recipe, names: list[str], facts: list[tuple[str, object]]) -> NotMaterializedError:
+    given = f"{recipe.called}(..., {'=..., '.join(names)}=...)"
     return NotMaterializedError(
         compose(
             f"the parameters of this {recipe.name} are not known yet: which there are depends on {', '.join(names)}",
             facts,
-            f"module(input)  # once\n{recipe.called}(..., {'=..., '.join(names)}=...)  # or give them",
+            f"materialize(model, input)  # or one call, first\n{given}  # or give them",
         )
     )
 

@@ -1756,7 +1756,7 @@ def test_the_words_of_not_materialized() -> None:
         "attribute 'in_features' is not known yet: this LazyLinear waits for its first call",
         "  to be inferred: in_features",
         "To mend it:",
-        "  module(input)  # once",
+        "  module(input)  # once, or materialize(module, input)",
     ]
     assert "in_features=..." in text
     assert_mended_by_code(text)
