@@ -1,6 +1,8 @@
-"""`python benchmarks [--quick]`: every measurement, one table."""
+"""`python benchmarks [--quick]`: every measurement, two tables."""
 
 import runpy
 from pathlib import Path
 
-runpy.run_path(str(Path(__file__).with_name("first_call.py")), run_name="__main__")
+for name in ("first_call.py", "materializing.py"):
+    runpy.run_path(str(Path(__file__).with_name(name)), run_name="__main__")
+    print()

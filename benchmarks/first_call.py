@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import platform
 import resource
 import subprocess
@@ -258,7 +259,10 @@ def memory(size: Size) -> Iterator[Row]:
 
 
 def _in_new_process(*arguments: str) -> str:
-    return subprocess.run([sys.executable, *arguments], check=True, capture_output=True, text=True).stdout
+    # with bytecode, as installed: whoever writes none measures the compiler
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 # ---------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature
 from types import BuiltinFunctionType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -26,8 +26,7 @@ from lazify.trees import walk
 __all__ = ["ExplainedClass", "ExplainedModel", "ExplainedModule", "ExplainedParameter", "explain", "lazy_modules"]
 
 
-@dataclass(frozen=True)
-class ExplainedParameter:
+class ExplainedParameter(NamedTuple):
     """One constructor parameter.
 
     Attributes:
@@ -42,7 +41,7 @@ class ExplainedParameter:
     rule: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ExplainedClass:
     """A lazy class.
 
@@ -73,7 +72,7 @@ class ExplainedClass:
         return _html_table(f"{self.name}", (self.wrapped.__name__, self.name, "inferred from"), rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExplainedModule:
     """One module of a model that is lazy or was.
 
@@ -96,7 +95,7 @@ class ExplainedModule:
     rules: Mapping[str, str]
     seen: Mapping[str, str]
     wrapped: type[nn.Module] = field(repr=False)
-    recipe: Recipe = field(repr=False, compare=False)
+    recipe: Recipe = field(repr=False)
 
     def origin(self, name: str) -> str:
         """The shape that a value came from: of the argument that its rule names, else of all."""
@@ -107,7 +106,7 @@ class ExplainedModule:
         return ", ".join(f"{argument}: {shape}" for argument, shape in self.seen.items())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ExplainedModel:
     """The lazy modules of a model, and those that were lazy."""
 
@@ -231,10 +230,11 @@ def _explained_class(recipe: Recipe) -> ExplainedClass:
 def _modules(model: nn.Module) -> Iterator[ExplainedModule]:
     for path, module in walk(model):
         pending = waiting(module) if isinstance(module, Recorded) else None
-        kept: Materialized | None = remembered.get(module)
+        found = remembered.get(module)
         if pending is not None:
             yield _explained(path, True, pending.recipe, pending.given, {}, {})
-        elif kept is not None:
+        elif found is not None:
+            kept = Materialized(*found)
             yield _explained(path, False, kept.recipe, kept.given, kept.values, _named(kept))
 
 
@@ -273,14 +273,10 @@ def _rows(module: ExplainedModule) -> Iterator[tuple[str, str, str, str]]:
 COLUMN = 39
 
 
-@dataclass(frozen=True)
-class _Bare:
+class _Bare(str):
     """Shown as its text, without quotes or address."""
 
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
+    __repr__ = str.__str__
 
 
 def _written(p: Parameter) -> str:

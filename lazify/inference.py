@@ -29,7 +29,7 @@ class NotFound(Exception):
 MOST_SHOWN = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reason:
     """Why a rule yields no value."""
 

@@ -38,7 +38,7 @@ HOOKING = """
 """.split()
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """One thing done to a module that does not exist yet."""
 
@@ -84,15 +84,19 @@ class Recorded:
                 destination[name] = value.detach()
 
 
+@functools.cache
+def _signature(name: str) -> inspect.Signature:
+    return inspect.signature(getattr(nn.Module, name))
+
+
 def _recorded(name: str) -> Callable[..., Any]:
     original = getattr(nn.Module, name)
-    signature = inspect.signature(original)
 
     @functools.wraps(original)
     def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
         if self._lazify_quiet:
             return original(self, *args, **kwargs)
-        signature.bind(self, *args, **kwargs)
+        _signature(name).bind(self, *args, **kwargs)
         entry = (_conversion(args[0]) if name == "_apply" and args else None) or Entry(name, args, kwargs)
         result = self._lazify_do(entry)
         handle = result if name in HOOKING else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,8 +21,7 @@ __all__ = ["PLAIN", "Materialized", "Opaque", "remember", "remembered", "seen"]
 PLAIN = frozenset({int, float, bool, str, type(None), type, torch.dtype, torch.device})
 
 
-@dataclass(frozen=True)
-class Materialized:
+class Materialized(NamedTuple):
     """How one module became real.
 
     Attributes:
@@ -48,7 +47,8 @@ class Opaque:
         return f"<{self.type_name}>"
 
 
-remembered: WeakKeyDictionary[nn.Module, Materialized] = WeakKeyDictionary()
+#: Plain tuples, the fields of `Materialized`: a first call is short.
+remembered: WeakKeyDictionary[nn.Module, tuple[Any, ...]] = WeakKeyDictionary()
 
 
 def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
@@ -57,7 +57,7 @@ def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values
         given = {name: _harmless(each) for name, each in given.items()}
     if not PLAIN.issuperset(map(type, values.values())):
         values = {name: _harmless(each) for name, each in values.items()}
-    remembered[module] = Materialized(recipe, given, values, call)
+    remembered[module] = (recipe, given, values, call)
 
 
 def _harmless(value: Any) -> Any:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MethodType
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import nn
@@ -155,8 +154,7 @@ def adopted(tensor: Any, expected: bool) -> Any:
 Substitutes: TypeAlias = "Mapping[int, tuple[Any, Any]]"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """What a placeholder was before it became real: what the user chose on it, and how to go back."""
 
     cls: type

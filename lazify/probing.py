@@ -34,7 +34,7 @@ T = TypeVar("T")
 Make = Callable[[Mapping[str, Any]], nn.Module]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """How far one run came.
 
@@ -62,7 +62,7 @@ class Run:
         return (self.passed, self.built, self.steps)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Probe:
     """Runs of one class on one call, each with other values of the unknown parameters."""
 

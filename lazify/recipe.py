@@ -33,7 +33,7 @@ __all__ = ["Exclude", "Recipe", "compile_recipe", "normalized"]
 Exclude: TypeAlias = "str | Iterable[str] | Mapping[str, Any] | None"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recipe:
     """How instances of one lazy class are constructed and what their first call determines.
 

@@ -21,7 +21,7 @@ from lazify.trees import named_tensors, walk
 __all__ = ["Settlement", "confirm", "settle"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Settlement:
     """What became of what was told.
 

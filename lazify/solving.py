@@ -29,7 +29,7 @@ MOST_TOGETHER = 6
 SENTINELS = (48, 72, 120, 168, 80, 112)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Unknowns:
     """What is to be found.
 
@@ -50,7 +50,7 @@ class Unknowns:
     sequences: frozenset[str]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Solution:
     """What a search found, and what it tried on the way.
 
