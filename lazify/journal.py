@@ -18,8 +18,10 @@ from torch.utils.hooks import RemovableHandle
 
 from lazify.trees import own_tensors, walk
 
-__all__ = ["CONVERTING", "HOOKING", "IMMEDIATE", "Entry", "Recorded", "attached"]
+__all__ = ["CONVERTING", "FLAGGING", "HOOKING", "IMMEDIATE", "Entry", "Recorded", "attached"]
 
+#: Set flags: what is the user's own gets them at once.
+FLAGGING = ("train", "eval", "requires_grad_")
 #: Wait for the real module altogether.
 DEFERRED = ("apply", "compile", "requires_grad_", "zero_grad")
 #: Likewise, but tried at once on an empty module: errors surface, and whether a device was chosen.
@@ -48,6 +50,7 @@ class Entry:
     hook: int | None = None  # id of the hook that it registered
     path: str = ""  # of the submodule that it was done to
     removed: bool = False  # that hook
+    given: tuple[nn.Module, ...] = ()  # constructor arguments to which it was done at once
 
 
 class Recorded:
@@ -128,8 +131,8 @@ for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):
 
 
 def attached(journal: Iterable[Entry]) -> Iterator[Any]:
-    """The modules and tensors that the user attached, and what is inside."""
-    for value in (value for entry in journal for value in (*entry.args, *entry.kwargs.values())):
+    """The modules and tensors of the user's own to which things are done at once, and what is inside."""
+    for value in (value for entry in journal for value in (*entry.args, *entry.kwargs.values(), *entry.given)):
         if isinstance(value, torch.Tensor):
             yield value
         elif isinstance(value, nn.Module):

@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from copy import copy, deepcopy
 from dataclasses import replace
@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from lazify.checkpoints import saved_under, values_in
 from lazify.construction import construct, constructing, original_init, quiet_subclass
 from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
-from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded
+from lazify.journal import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Entry, Recorded
 from lazify.materialization import Plan, call, first_call, follow
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import Placeholder
@@ -33,6 +33,7 @@ from lazify.rules import Axis
 from lazify.signatures import NOT_GIVEN, ORIGINAL, annotations_of, call_signature, unlazified
 from lazify.skeleton import CONTENT, Skeleton, report_names
 from lazify.torch_private import DYNAMO_HOOK, FOLLOWING_PATHS, concrete, tree_map_only
+from lazify.trees import walk
 
 __all__ = ["RECIPE", "LazyInstance", "lazy_class", "pending_of", "rewrite"]
 
@@ -172,12 +173,26 @@ class LazyInstance(Recorded):
         elif entry.method in (*IMMEDIATE, *HOOKING, "requires_grad_"):
             if entry.method == "register_parameter":
                 _refuse_moving(entry, pending_of(self))
+            if entry.method in FLAGGING:
+                entry.given = tuple(self._lazify_given())
+            for module in entry.given:
+                getattr(module, entry.method)(*entry.args, **entry.kwargs)
             stand_in = pending_of(self).attached()
             result = getattr(nn.Module, entry.method)(stand_in, *entry.args, **entry.kwargs)
             if "training" in vars(self):
                 vars(self)["training"] = stand_in.training
             return self if result is stand_in else result
         return self
+
+    def _lazify_given(self) -> Iterator[nn.Module]:
+        """Modules given to the constructor that will be in the real module, as far as that can be told."""
+        pending = pending_of(self)
+        given = [value for value in pending.given.values() if isinstance(value, nn.Module)]
+        if given:
+            with suppress(NotMaterializedError):
+                told = pending.told(cast("nn.Module", self))
+                inside = set() if told is None or told.root is None else {id(each) for _, each in walk(told.root)}
+                yield from (module for module in given if id(module) in inside)
 
     def _lazify_record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
         pending_of(self).record(entry, handle)

@@ -38,7 +38,7 @@ from lazify.construction import (
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, infer, search, structure, tensors
-from lazify.journal import CONVERTING, IMMEDIATE, Entry, Recorded, attached
+from lazify.journal import CONVERTING, FLAGGING, IMMEDIATE, Entry, Recorded, attached
 from lazify.memory import PLAIN, remember, remembered, seen
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import substitute
@@ -282,7 +282,7 @@ def _replay(call: _FirstCall) -> None:
     module, pending = call.module, call.pending
     for entry in pending.journal:
         target = module.get_submodule(entry.path) if entry.path else module
-        again = _attached(pending) if entry.method in ("train", "eval", "requires_grad_") else ()
+        again = _attached(pending) if entry.method in FLAGGING else ()
         result = getattr(target, entry.method)(*entry.args, **entry.kwargs)
         for restore_attached in again:
             restore_attached()
@@ -302,7 +302,7 @@ def _replay(call: _FirstCall) -> None:
 
 
 def _attached(pending: Pending) -> list[Restore]:
-    """Keeps flags of what the user attached: it got them at once when they were set, and others since, perhaps."""
+    """Keeps flags of what is the user's own: it got them at once when they were set, and others since, perhaps."""
     found: list[Restore] = []
     for each in attached(pending.journal):
         inner = waiting(each) if isinstance(each, nn.Module) else None

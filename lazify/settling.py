@@ -96,9 +96,9 @@ def _settle_modules(module: nn.Module, skeleton: Skeleton, settlement: Settlemen
             pairs[id(made)] = (made, told)
     substitute([each for each in inside.values() if not isinstance(each, Recorded)], pairs)
     for made, told in pairs.values():
-        settlement.undo.append(functools.partial(_show, told, type(told), vars(told)))
+        settlement.undo.append(functools.partial(_show, told, type(told), vars(told), _slotted(told)))
         known = vars(told).get(PENDING)
-        _show(told, type(made), vars(made))
+        _show(told, type(made), vars(made), _slotted(made))
         if known is None or known.skeleton is None:
             continue
         if (pending := waiting(told)) is None:  # planned for, and real already
@@ -112,13 +112,16 @@ def _settle_modules(module: nn.Module, skeleton: Skeleton, settlement: Settlemen
             known.skeleton.belong(told)
 
 
-def _show(part: nn.Module, cls: type, state: dict[str, Any]) -> None:
+def _show(part: nn.Module, cls: type, state: dict[str, Any], slotted: dict[str, Any]) -> None:
     """Make a module that was handed out what another one is: same class, same state."""
-    slotted = {name: getattr(part, name) for name in slots(cls) if hasattr(part, name)}
     set_class(part, "__class__", cls)
     object.__setattr__(part, "__dict__", state)
     for name, value in slotted.items():
         object.__setattr__(part, name, value)
+
+
+def _slotted(module: nn.Module) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in slots(type(module)) if hasattr(module, name)}
 
 
 def _hand_on(skeleton: Skeleton, inside: dict[str, nn.Module], settlement: Settlement) -> None:

@@ -145,6 +145,24 @@ def test_a_lazy_module_as_a_constructor_argument(make: Any, asked: bool) -> None
         assert loaded.linear.in_features == 8
 
 
+@pytest.mark.parametrize("make", [lambda: nn.BatchNorm1d(5), lambda: lazify(nn.BatchNorm1d)()])
+def test_flags_of_a_module_given_to_the_constructor(make: Any) -> None:
+    inner = make()
+    lazy = LazyWrapper(inner)
+    lazy.eval()
+    lazy.requires_grad_(False)
+    assert not inner.training
+    assert flags(inner) == [False, False]
+    inner.train()
+    inner.requires_grad_(True)
+    twin = copy.deepcopy(lazy)
+    for each in (twin, lazy):
+        each(X)
+        assert (each.training, each.inner.training) == (False, True)
+        assert flags(each) == [False, False, True, True]
+    assert lazy.inner is inner
+
+
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
 def test_torchs_own_lazy_layers_inside() -> None:
     class Mixed(nn.Module):
@@ -253,6 +271,30 @@ def test_submodules_keep_their_identity() -> None:
     model(X)
     assert log == ["0.a", "0.b", "0", "1.a", "1.b.w", "1.b", "1", ""]
     assert {module: name for name, module in model.named_modules()} == names
+
+
+class Slotted(nn.Linear):
+    __slots__ = ("width",)
+
+    def __init__(self, d: int) -> None:
+        super().__init__(d, 3)
+        self.width = d
+
+
+def test_submodules_with_slots() -> None:
+    class Holding(nn.Module):
+        def __init__(self, d: int) -> None:
+            super().__init__()
+            self.slotted = Slotted(d)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.slotted(x) * self.slotted.width
+
+    lazy = lazify(Holding, exclude=D)()
+    part = lazy.get_submodule("slotted")
+    lazy(X)
+    assert lazy.slotted is part
+    assert (type(part), part.width) == (Slotted, 8)
 
 
 def test_a_removed_hook_of_a_nested_submodule() -> None:
