@@ -19,9 +19,10 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from lazify.building import FirstCalls, Plan, Rehearsal, plans_of, under_way
 from lazify.construction import plain_surroundings
 from lazify.errors import InferenceError, compose
-from lazify.materialization import FirstCalls, Plan, Rehearsal, follow, plans_of, under_way
+from lazify.materialization import follow
 from lazify.pending import waiting
 from lazify.placeholders import substitute
 from lazify.probing import aside

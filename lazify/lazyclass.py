@@ -20,11 +20,12 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.utils.hooks import RemovableHandle
 
+from lazify.building import Plan
 from lazify.checkpoints import saved_under, values_in
 from lazify.construction import construct, constructing, original_init, quiet_subclass
 from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
 from lazify.journal import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Entry, Recorded
-from lazify.materialization import Plan, call, first_call, follow
+from lazify.materialization import call, first_call, follow
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import Placeholder
 from lazify.recipe import Recipe, compile_recipe

@@ -37,6 +37,7 @@ FLOORS = [
     "memory",
     "restoring",
     "settling",
+    "building",
     "materialization",
     "dry_run",
     "lazyclass",
