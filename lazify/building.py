@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ __all__ = [
     "throwing_away",
     "under_way",
 ]
+
+logger = logging.getLogger("lazify")
 
 
 class _UnderWay(threading.local):
@@ -268,6 +271,7 @@ def _observed(call: FirstCall) -> Iterator[None]:
         with _observed(inner):
             construct(module, recipe, {**given, **plan.values})
         remember(module, recipe, given, plan.values, plan.seen)
+        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, plan.values)
         return True
 
     before, constructing.observer = constructing.observer, observer

@@ -92,8 +92,14 @@ def materialize(
 
 def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
     """The plans, and the lazy modules that the call does not reach."""
+    paths = {id(module): path for path, module in walk(model)}
     try:
         return _rehearsal(model, args, kwargs, Rehearsal.ON_FAKES)
+    except InferenceError as error:
+        if not (path := paths.get(id(error.module))):
+            raise
+        headline, *facts = str(error).splitlines()
+        raise type(error)("\n".join([f"{headline}, at {path!r} in the model", *facts])) from error
     except Exception as error:
         if not fakes_cannot_follow(error):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "AmbiguousInferenceError",
@@ -24,7 +25,13 @@ class DefinitionError(LazifyError, TypeError):
 
 
 class InferenceError(LazifyError, RuntimeError):
-    """A call does not determine an inferred parameter. The instance is still lazy, unchanged."""
+    """A call does not determine an inferred parameter. The instance is still lazy, unchanged.
+
+    Attributes:
+        module: the lazy instance, where one was called.
+    """
+
+    module: Any = None
 
 
 class AmbiguousInferenceError(InferenceError):

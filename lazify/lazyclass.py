@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import importlib
 import inspect
 import sys
@@ -325,6 +326,13 @@ class LazyInstance(Recorded):
                 parts.append(f"{name}=?")
         return f"{pending.recipe.name}({', '.join(parts)})"
 
+    def _repr_html_(self) -> str:
+        """For Jupyter: what was given, what is open, and where that will come from."""
+        pending = waiting(cast("nn.Module", self))
+        rules = {} if pending is None else {n: r for n, r in pending.recipe.rules.items() if n not in pending.given}
+        rows = "".join(f"<li><code>{html.escape(f'{name} = {rule}')}</code></li>" for name, rule in rules.items())
+        return f"<code>{html.escape(repr(self))}</code><ul>{rows}</ul>"
+
     # copies
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -469,6 +477,8 @@ def _make(recipe: Recipe) -> type[nn.Module]:
         "forward": _lazy_forward(wrapped),
         "cls_to_become": wrapped,
     }
+    if wrapped.get_extra_state is not nn.Module.get_extra_state:
+        namespace["get_extra_state"] = _told_extra_state(wrapped)
     if not recipe.decorated:
         namespace["__init__"] = _signed(recipe, _lazy_init(recipe), recipe.init)
     if recipe.new is not None:
@@ -513,6 +523,14 @@ def _lazy_forward(wrapped: type[nn.Module]) -> Callable[..., Any]:
         return first_call(self, args, kwargs, "forward")
 
     return forward
+
+
+def _told_extra_state(wrapped: type[nn.Module]) -> Callable[..., Any]:
+    def get_extra_state(self: nn.Module) -> Any:
+        told = pending_of(self).told(self)
+        return wrapped.get_extra_state(self if told is None or told.root is None else told.root)
+
+    return get_extra_state
 
 
 def _unknown_content(name: str) -> Callable[..., NoReturn]:

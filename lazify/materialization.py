@@ -82,9 +82,13 @@ def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: 
             recipe = pending.recipe
             if recipe.direct is not None and len(args) == 1 and not kwargs and _is_simple(pending, args[0]):
                 return _simple_attempt(module, pending, recipe, args[0])
-            if recipe.guessed:
-                return _guess_or_search(module, pending, args, kwargs, "__call__")
-            return _attempt(module, pending, args, kwargs, "__call__", _by_rules)
+            try:
+                if recipe.guessed:
+                    return _guess_or_search(module, pending, args, kwargs, "__call__")
+                return _attempt(module, pending, args, kwargs, "__call__", _by_rules)
+            except InferenceError as error:
+                error.module = error.module or module  # the innermost
+                raise
     return module(*args, **kwargs)
 
 
@@ -142,6 +146,8 @@ def _attempt(
     finally:
         calls.pop()
     first.passed(calls)
+    if under_way.rehearsal is not None:
+        return result
     remember(module, recipe, pending.given, first.values or {}, first.seen)
     if pending.kin is not None:
         own = FirstCalls()

@@ -153,6 +153,9 @@ def test_html() -> None:
         assert "<script" not in shown
     assert "<del><code>in_features: int</code></del>" in explain(lazy_class)._repr_html_()
     assert "&lt;b&gt;&amp;" in explain(lazy_class)._repr_html_()
+    assert "in_features=?" in LazyLinear(3)._repr_html_()
+    assert "in_features = axis(-1, of=&#x27;input&#x27;)" in LazyLinear(3)._repr_html_()
+    assert not hasattr(network[0], "_repr_html_")
 
 
 def test_nothing_is_kept_alive() -> None:

@@ -258,6 +258,25 @@ def test_a_wrong_input_changes_nothing() -> None:
     materialize(model, torch.Size((2, 5)))
 
 
+def test_an_inference_error_names_the_path() -> None:
+    model = nn.Sequential(nn.ReLU(), nn.ModuleDict({"deep": nn.ReLU()}), lazify(nn.BatchNorm2d)())
+    model[1].forward = lambda x: x
+    with pytest.raises(InferenceError) as caught:
+        materialize(model, torch.Size((5,)))
+    assert str(caught.value).splitlines()[0] == (
+        "the call does not determine 'num_features' of BatchNorm2d, at '2' in the model"
+    )
+
+
+def test_one_line_of_log_each(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "lazify"):
+        materialize(nn.Sequential(LazyBlock(4)), IMAGES)
+    assert sorted(each.message for each in caplog.records) == [
+        "LazyBlock became Block with {'in_channels': 3}",
+        "LazyConv2d became Conv2d with {'in_channels': 4}",
+    ]
+
+
 def test_a_failure_half_way_makes_nothing_real() -> None:
     class Failing(nn.Module):
         def __init__(self, in_features: int) -> None:

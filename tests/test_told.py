@@ -273,6 +273,30 @@ def test_submodules_keep_their_identity() -> None:
     assert {module: name for name, module in model.named_modules()} == names
 
 
+def test_extra_state_before_the_call() -> None:
+    class Extra(nn.Module):
+        def __init__(self, d: int) -> None:
+            super().__init__()
+            self.linear = nn.Linear(d, 3)
+            self.kept = 5
+
+        def get_extra_state(self) -> Any:
+            return {"kept": self.kept}
+
+        def set_extra_state(self, state: Any) -> None:
+            self.kept = state["kept"]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x)
+
+    lazy, eager = lazify(Extra, exclude=D)(), Extra(8)
+    assert list(lazy.state_dict()) == list(eager.state_dict())
+    assert lazy.state_dict()["_extra_state"] == {"kept": 5}
+    eager.kept = 7
+    lazy.load_state_dict(eager.state_dict())
+    assert lazy.kept == 7
+
+
 class Slotted(nn.Linear):
     __slots__ = ("width",)
 
