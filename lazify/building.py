@@ -11,7 +11,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, TypeAlias, cast
@@ -140,7 +140,8 @@ class FirstCall(FirstCalls):
         if journal or not PLAIN.issuperset(map(type, given)):
             attached = [entry.args for entry in journal]
             applies = any(entry.method == "apply" for entry in journal)
-            self.arguments = restorers([*given, *attached], tensors_too=applies)
+            with unset_fake_mode() if under_way.rehearsal is Rehearsal.ON_FAKES else nullcontext():
+                self.arguments = restorers([*given, *attached], tensors_too=applies)
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
 

@@ -191,8 +191,11 @@ def _solutions(own: Shape, moved: Shape, saved: Shape, value: int, step: int) ->
         return
     for before, after, target in zip(own, moved, saved, strict=True):
         change, distance = after - before, (target - before) * step
-        if change and target != before and distance % change == 0 and value + distance // change > 0:
+        if not change or target == before:
+            continue
+        if distance % change == 0 and value + distance // change > 0:
             yield value + distance // change
+        yield round(value * math.sqrt(target / before)) or 1  # areas: `flat = channels * size ** 2`
 
 
 def _pairs(module: nn.Module, saved: Mapping[str, torch.Tensor], prefix: str = "") -> Pairs:

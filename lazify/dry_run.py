@@ -22,6 +22,7 @@ from torch.nn.parameter import is_lazy
 from lazify.building import FirstCalls, Plan, Rehearsal, plans_of, under_way
 from lazify.construction import plain_surroundings
 from lazify.errors import InferenceError, compose
+from lazify.journal import attached
 from lazify.materialization import follow
 from lazify.pending import waiting
 from lazify.placeholders import substitute
@@ -115,19 +116,22 @@ def _rehearsal(
     restore = _restorers(model, on_fakes)
     under_way.calls.append(calls)
     before, under_way.rehearsal = under_way.rehearsal, how
+    own_again: Restore = lambda: None  # noqa: E731
     try:
         mode = FakeTensorMode(allow_non_fake_inputs=True) if on_fakes else _in_eval_mode(model)
         with aside(), plain_surroundings(None), mode, torch.no_grad():
             stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
             args, kwargs = _mapped(stand_for, (args, kwargs))
-            with _on_fakes(model) if on_fakes else contextlib.nullcontext():
-                model(*args, **kwargs)
+            if on_fakes:
+                own_again = _put_on_fakes(model)
+            model(*args, **kwargs)
         unreached = [(path, module) for path, module in walk(model) if waiting(module) is not None]
         return plans_of(calls), unreached
     finally:
         under_way.rehearsal = before
         under_way.calls.pop()
         calls.take_back()
+        own_again()
         for each in restore:
             each()
 
@@ -135,16 +139,27 @@ def _rehearsal(
 def _restorers(model: nn.Module, on_fakes: bool) -> list[Restore]:
     """What brings back attributes and, after a run on real tensors, buffers."""
     found = restorers([model], tensors_too=False)
-    for buffer in (buffer for _, module in walk(model) for buffer in vars(module).get("_buffers", {}).values()):
+    for buffer in (buffer for module in _real_modules(model) for buffer in module._buffers.values()):
         if buffer is not None and not buffer.is_meta and not on_fakes:
             found.append(functools.partial(buffer.copy_, buffer.clone()))
     return found
 
 
-@contextlib.contextmanager
-def _on_fakes(model: nn.Module) -> Iterator[None]:
+def _real_modules(model: nn.Module) -> Iterator[nn.Module]:
+    """Those in the model, and those that lazy ones were given or that were attached to them."""
+    for _, module in walk(model):
+        pending = waiting(module)
+        if pending is None:
+            yield module
+        else:
+            for each in (*pending.given.values(), *attached(pending.journal)):
+                if isinstance(each, nn.Module):
+                    yield from _real_modules(each)
+
+
+def _put_on_fakes(model: nn.Module) -> Restore:
     """The model's own tensors as fakes, too: an operation among real ones alone would be computed, or change them."""
-    real = [module for _, module in walk(model) if waiting(module) is None]
+    real = list(_real_modules(model))
     fakes: dict[int, tuple[Any, Any]] = {}
     for tensor in (tensor for module in real for tensor in own_tensors(module)):
         if tensor.layout is torch.strided and not is_lazy(tensor):
@@ -152,18 +167,14 @@ def _on_fakes(model: nn.Module) -> Iterator[None]:
             twin = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
             fakes[id(tensor)] = (tensor, twin)
     substitute(real, fakes)
-    try:
-        yield
-    finally:
-        substitute(real, {id(fake): (fake, tensor) for tensor, fake in fakes.values()})
+    return functools.partial(substitute, real, {id(fake): (fake, tensor) for tensor, fake in fakes.values()})
 
 
 @contextlib.contextmanager
 def _in_eval_mode(model: nn.Module) -> Iterator[None]:
     """(The restorers bring the modes back.)"""
-    for _, module in walk(model):
-        if waiting(module) is None:
-            module.training = False
+    for module in _real_modules(model):
+        module.training = False
     yield
 
 

@@ -177,13 +177,17 @@ def choice(placeholder: Any) -> Choice:
 def become(placeholder: Any, real: torch.Tensor) -> None:
     """Give the placeholder everything that `real` is: data, class, attributes, hooks. `real` is not used any more."""
     with without_torch_function():
-        if weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real):
-            placeholder.data = real.data
-            placeholder.requires_grad = real.requires_grad
-            placeholder.__class__ = type(real)
-            placeholder.__dict__ = real.__dict__
-        else:
-            swap_tensors(placeholder, real)
+        if not (weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real)):
+            try:
+                swap_tensors(placeholder, real)
+            except RuntimeError:  # torch holds on to one of them
+                pass
+            else:
+                return
+        placeholder.data = real.data
+        placeholder.requires_grad = real.requires_grad
+        placeholder.__class__ = type(real)
+        placeholder.__dict__ = real.__dict__
 
 
 def uninitialized(placeholder: Any, before: Choice) -> None:

@@ -37,7 +37,7 @@ CONTENT = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
 #: The one key that lazify adds to the `__dict__` of a submodule that does not exist yet.
 PART = "_lazify_part"
 #: How many numbers are tried for one unknown.
-MOST_NUMBERS = 8
+MOST_NUMBERS = 12
 
 Record: TypeAlias = "Callable[..., None]"
 
@@ -90,8 +90,9 @@ class Skeleton:
         substitute(own.values(), made)
         for path, module in own.items():
             if path:
-                set_class(module, "__class__", _part_class(type(module)))
-                vars(module)[PART] = (self, path)
+                with suppress(TypeError):  # Python cannot change the class of some: these are shown, and no more
+                    set_class(module, "__class__", _part_class(type(module)))
+                    vars(module)[PART] = (self, path)
         self.belong(owner)
         self.root, self.users = root, users
         for number, entry in enumerate(journal):
@@ -263,7 +264,8 @@ def _other_values(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str,
     defaults = [p.default for p in parameters.values() if p.default is not p.empty]
     known = dict.fromkeys(number for each in (*given.values(), *defaults) for number in _numbers(each))
     for name in values:
-        for number in [*SENTINELS[:2], *known][:MOST_NUMBERS]:
+        multiples = [factor * number for factor in (4, 2) for number in known]  # `if in_channels != 4 * width:`
+        for number in dict.fromkeys([*SENTINELS[:2], *known, *multiples][:MOST_NUMBERS]):
             if number != values[name]:
                 yield {**values, name: number}
         p = parameters.get(name)

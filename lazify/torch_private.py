@@ -86,11 +86,15 @@ _NEEDS_VALUES = (
 )
 
 
+#: Of errors that have no class of their own.
+_WORDS = ("fake tensor", "FakeTensor", "Cannot access data pointer", "no fake impl", "Could not run '")
+
+
 def fakes_cannot_follow(error: BaseException) -> bool:
     """Whether a run on fake tensors failed only because values, not shapes, decide how it goes on."""
     if isinstance(error, _NEEDS_VALUES) or type(error).__name__ == "GuardOnDataDependentSymNode":
         return True
-    return any(words in str(error) for words in ("fake tensor", "FakeTensor", "Cannot access data pointer"))
+    return any(words in str(error) for words in _WORDS)
 
 
 #: What torch does to uninitialized tensors: changes of dtype and device.

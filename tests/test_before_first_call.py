@@ -338,6 +338,16 @@ class Shortcut(nn.Module):
         return self.conv(x) + self.shortcut(x)
 
 
+class Bottleneck(nn.Module):
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 4 * width, 1)
+        self.down = nn.Conv2d(in_channels, 4 * width, 1) if in_channels != 4 * width else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) + (x if self.down is None else self.down(x))
+
+
 class Stack(nn.Module):
     def __init__(self, depth: int, width: int = 4) -> None:
         super().__init__()
@@ -353,6 +363,7 @@ class Stack(nn.Module):
     ("make", "parameter"),
     [
         (lambda: lazify(Shortcut)(64), "in_channels"),
+        (lambda: lazify(Bottleneck)(16), "in_channels"),
         (lambda: lazify(Stack, exclude={"depth": axis(0)})(), "depth"),
         (lambda: lazify(nn.MultiheadAttention)(num_heads=2), "embed_dim, kdim, vdim"),
     ],
@@ -394,6 +405,15 @@ def test_what_an_applied_function_adds_cannot_be_told() -> None:
 # Checkpoints
 
 
+class Areal(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8 * size**2, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x)
+
+
 CHECKPOINTS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module]]] = {
     "Linear": (lambda: LazyLinear(3), lambda: nn.Linear(5, 3)),
     "Linear, its size a sentinel": (lambda: LazyLinear(3), lambda: nn.Linear(48, 3)),
@@ -420,6 +440,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module]]] 
     ),
     "a shortcut": (lambda: lazify(Shortcut)(4), lambda: Shortcut(3, 4)),
     "no shortcut": (lambda: lazify(Shortcut)(4), lambda: Shortcut(4, 4)),
+    "an area": (lambda: lazify(Areal, exclude=["size"])(), lambda: Areal(24)),
     "nested": (lambda: LazyBlock(4), lambda: EagerBlock(3, 4)),
     "a derived argument": (
         lambda: lazify(

@@ -175,6 +175,30 @@ def test_nested_arguments() -> None:
     assert [m.in_features for m in (model.a, model.b, model.c)] == [3, 4, 5]
 
 
+class WithBackbone(nn.Module):
+    def __init__(self, features: int, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(features, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.backbone(x).flatten(1))
+
+
+def test_a_module_given_to_a_lazy_one_is_not_touched() -> None:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    before = {name: each.clone() for name, each in backbone.state_dict().items()}
+    own = [*backbone.parameters(), *backbone.buffers()]
+    model = lazify(WithBackbone, exclude=["features"])(backbone=backbone)
+    materialize(model, torch.ones(4, 3, 6, 6))
+    assert model.backbone is backbone
+    assert all(a is b for a, b in zip([*backbone.parameters(), *backbone.buffers()], own, strict=True))
+    assert all(torch.equal(each, before[name]) for name, each in backbone.state_dict().items())
+    assert all(module.training for module in model.modules())
+    assert model(torch.ones(4, 3, 6, 6)).shape == (4, 3)
+
+
 def test_lazy_at_the_top_and_nothing_lazy() -> None:
     assert materialize(LazyLinear(3), torch.Size((2, 5))).in_features == 5
     eager = nn.Linear(2, 3)
