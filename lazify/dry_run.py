@@ -116,14 +116,12 @@ def _rehearsal(
     restore = _restorers(model, on_fakes)
     under_way.calls.append(calls)
     before, under_way.rehearsal = under_way.rehearsal, how
-    own_again: Restore = lambda: None  # noqa: E731
     try:
-        mode = FakeTensorMode(allow_non_fake_inputs=True) if on_fakes else _in_eval_mode(model)
+        mode = FakeTensorMode(allow_non_fake_inputs=True) if on_fakes else contextlib.nullcontext()
         with aside(), plain_surroundings(None), mode, torch.no_grad():
             stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
             args, kwargs = _mapped(stand_for, (args, kwargs))
-            if on_fakes:
-                own_again = _put_on_fakes(model)
+            restore.insert(0, _put_on_fakes(model) if on_fakes else _put_in_eval_mode(model))
             model(*args, **kwargs)
         unreached = [(path, module) for path, module in walk(model) if waiting(module) is not None]
         return plans_of(calls), unreached
@@ -131,7 +129,6 @@ def _rehearsal(
         under_way.rehearsal = before
         under_way.calls.pop()
         calls.take_back()
-        own_again()
         for each in restore:
             each()
 
@@ -170,12 +167,16 @@ def _put_on_fakes(model: nn.Module) -> Restore:
     return functools.partial(substitute, real, {id(fake): (fake, tensor) for tensor, fake in fakes.values()})
 
 
-@contextlib.contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """(The restorers bring the modes back.)"""
-    for module in _real_modules(model):
+def _put_in_eval_mode(model: nn.Module) -> Restore:
+    modes = [(module, module.training) for module in _real_modules(model)]
+    for module, _ in modes:
         module.training = False
-    yield
+
+    def restore() -> None:
+        for module, mode in modes:
+            module.training = mode
+
+    return restore
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -255,6 +255,22 @@ class Valued(nn.Module):
         return self.second(y)
 
 
+def test_a_given_module_keeps_its_mode_in_a_real_run() -> None:
+    class Branching(nn.Module):
+        def __init__(self, in_features: int, norm: nn.Module) -> None:
+            super().__init__()
+            self.linear, self.norm = nn.Linear(in_features, 3), norm
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.linear(x)
+            return self.norm(y) if y.sum() < 1e9 else y
+
+    norm = nn.BatchNorm1d(3)
+    model = materialize(lazify(Branching)(norm=norm), torch.ones(2, 5))
+    assert (norm.training, model.training, norm.num_batches_tracked.item()) == (True, True, 0)
+    assert_twins(norm, nn.BatchNorm1d(3))
+
+
 @pytest.mark.parametrize("x", [torch.empty(2, 5, device="meta"), torch.ones(2, 5)])
 def test_a_forward_that_depends_on_values(x: torch.Tensor, caplog: pytest.LogCaptureFixture) -> None:
     model = Valued()
