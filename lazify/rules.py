@@ -40,7 +40,7 @@ class Unknown:
     """Named, but neither a rule nor the name says where the value comes from."""
 
     def __str__(self) -> str:
-        return "no rule"
+        return "the call itself"
 
 
 Rule: TypeAlias = "Axis | Computed | Unknown"
