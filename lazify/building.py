@@ -31,7 +31,7 @@ from lazify.construction import (
     surroundings_are_plain,
 )
 from lazify.journal import CONVERTING, FLAGGING, IMMEDIATE, Entry, Recorded, attached
-from lazify.memory import PLAIN, remember, remembered
+from lazify.memory import PLAIN, forget, remember
 from lazify.pending import Pending, waiting
 from lazify.placeholders import substitute
 from lazify.probing import thrown_away
@@ -186,7 +186,7 @@ class FirstCall(FirstCalls):
     def undo(self) -> None:
         """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
         self.rewind()
-        remembered.pop(self.module, None)
+        forget(self.module)
         state = vars(self.module)
         state.update(self.state)
         set_class(self.module, "__class__", self.lazy)

@@ -17,7 +17,7 @@ from torch import nn
 from lazify.errors import DefinitionError, compose
 from lazify.journal import Recorded
 from lazify.lazyclass import RECIPE, LazyInstance
-from lazify.memory import Materialized, Opaque, remembered
+from lazify.memory import Materialized, Opaque, recall
 from lazify.pending import waiting
 from lazify.recipe import Recipe
 from lazify.rules import Axis
@@ -230,11 +230,10 @@ def _explained_class(recipe: Recipe) -> ExplainedClass:
 def _modules(model: nn.Module) -> Iterator[ExplainedModule]:
     for path, module in walk(model):
         pending = waiting(module) if isinstance(module, Recorded) else None
-        found = remembered.get(module)
+        kept = recall(module)
         if pending is not None:
             yield _explained(path, True, pending.recipe, pending.given, {}, {})
-        elif found is not None:
-            kept = Materialized(*found)
+        elif kept is not None:
             yield _explained(path, False, kept.recipe, kept.given, kept.values, _named(kept))
 
 

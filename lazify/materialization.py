@@ -36,7 +36,7 @@ from lazify.construction import (
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, infer, search, structure, tensors
-from lazify.memory import PLAIN, remember, remembered, seen
+from lazify.memory import PLAIN, keep, remember, seen
 from lazify.pending import PENDING, Pending, waiting
 from lazify.probing import Probe
 from lazify.recipe import Recipe
@@ -215,7 +215,7 @@ def _simple_attempt(module: nn.Module, pending: Pending, recipe: Recipe, x: torc
     finally:
         calls.pop()
     first.passed(calls)
-    remembered[module] = (recipe, pending.given, values, ((x.shape,), {}))  # all of it plain
+    keep(module, (recipe, pending.given, values, ((x.shape,), {})))  # all of it plain
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result

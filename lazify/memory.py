@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import KeyedRef
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from torch import nn
 from lazify.inference import describe
 from lazify.recipe import Recipe
 
-__all__ = ["PLAIN", "Materialized", "Opaque", "remember", "remembered", "seen"]
+__all__ = ["PLAIN", "Materialized", "Opaque", "forget", "keep", "recall", "remember", "seen"]
 
 
 #: Types of values that hold nothing else and do not change.
@@ -47,8 +47,30 @@ class Opaque:
         return f"<{self.type_name}>"
 
 
-#: Plain tuples, the fields of `Materialized`: a first call is short.
-remembered: WeakKeyDictionary[nn.Module, tuple[Any, ...]] = WeakKeyDictionary()
+#: id of a module -> a reference that removes the entry, the fields of `Materialized` (a plain tuple: a first call is
+#: short). By id, since a class that compares its instances has no hash.
+_kept: dict[int, tuple[KeyedRef[int, nn.Module], tuple[Any, ...]]] = {}
+
+
+def _gone(reference: KeyedRef[int, nn.Module]) -> None:
+    _kept.pop(reference.key, None)
+
+
+def keep(module: nn.Module, fields: tuple[Any, ...]) -> None:
+    """Note how a module became real, from fields that keep nothing alive."""
+    key = id(module)
+    _kept[key] = (KeyedRef(module, _gone, key), fields)
+
+
+def forget(module: nn.Module) -> None:
+    """It was taken back."""
+    _kept.pop(id(module), None)
+
+
+def recall(module: nn.Module) -> Materialized | None:
+    """How a module became real, if it was lazy."""
+    found = _kept.get(id(module))
+    return None if found is None else Materialized(*found[1])
 
 
 def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
@@ -57,7 +79,7 @@ def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values
         given = {name: _harmless(each) for name, each in given.items()}
     if not PLAIN.issuperset(map(type, values.values())):
         values = {name: _harmless(each) for name, each in values.items()}
-    remembered[module] = (recipe, given, values, call)
+    keep(module, (recipe, given, values, call))
 
 
 def _harmless(value: Any) -> Any:

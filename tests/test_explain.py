@@ -182,6 +182,25 @@ def test_nothing_is_kept_alive() -> None:
     assert [each() for each in gone] == [None, None]
 
 
+def test_a_class_whose_instances_have_no_hash() -> None:
+    class Comparing(nn.Module):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __init__(self, in_features: int) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(in_features))
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Comparing)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.weight
+
+    module = lazify(Comparing)()
+    module(torch.ones(2, 5))
+    assert explain(module).modules[0].values == {"in_features": 5}
+
+
 def test_what_was_taken_back_is_not_remembered() -> None:
     layer = LazyLinear(3)
     handle = layer.register_forward_hook(lambda *_: 1 / 0)
