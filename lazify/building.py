@@ -43,7 +43,7 @@ from lazify.restoring import (
 )
 from lazify.settling import Settlement, confirm, settle
 from lazify.torch_private import GATE, unset_fake_mode
-from lazify.trees import walk
+from lazify.trees import own_tensors, walk
 
 __all__ = [
     "FirstCall",
@@ -368,8 +368,8 @@ def _cast(module: nn.Module, dtype: torch.dtype, spared: set[int]) -> None:
     """What `module.to(dtype)` does; that takes no fakes whose like is in use elsewhere."""
     inside = [each for _, each in walk(module) if waiting(each) is None]
     casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-    for tensor in (t for each in inside for t in (*each._parameters.values(), *each._buffers.values())):
-        if tensor is not None and tensor.dtype.is_floating_point:
+    for tensor in (tensor for each in inside for tensor in own_tensors(each)):
+        if tensor.dtype.is_floating_point:
             cast_one = tensor.detach().to(dtype)
             is_parameter = isinstance(tensor, nn.Parameter)
             casts[id(tensor)] = (tensor, nn.Parameter(cast_one, tensor.requires_grad) if is_parameter else cast_one)

@@ -181,12 +181,8 @@ def _put_in_eval_mode(model: nn.Module) -> Restore:
 
 def _device_of(model: nn.Module) -> torch.device:
     """Where an input that does not exist is supposed to be: with the model's first tensor."""
-    for _, module in walk(model):
-        if waiting(module) is None:
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None:
-                    return tensor.device
-    return torch.get_default_device()
+    first = next((tensor for _, module in walk(model) for tensor in own_tensors(module)), None)
+    return torch.get_default_device() if first is None else first.device
 
 
 def _stand_for(value: Any, device: torch.device, empty: bool) -> Any:

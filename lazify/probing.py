@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -29,7 +29,6 @@ from lazify.trees import walk
 
 __all__ = ["Make", "Origins", "Probe", "Run", "aside", "outline", "thrown_away"]
 
-T = TypeVar("T")
 #: Builds the class, eagerly, from all its constructor arguments by name.
 Make = Callable[[Mapping[str, Any]], nn.Module]
 
@@ -107,17 +106,15 @@ class Probe:
 Origins: TypeAlias = "dict[int, tuple[Any, Any]]"
 
 
-def outline(
-    make: Make, given: Mapping[str, Any], values: Mapping[str, Any], then: Callable[[nn.Module], T]
-) -> tuple[T, Origins]:
-    """What `then` says of a throw-away module built with these values, and where its given parts come from.
+def outline(make: Make, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, Origins]:
+    """A throw-away module built on fakes with these values, and where its given parts come from.
 
     Raises:
-        Exception: whatever the constructor or `then` raises.
+        Exception: whatever the constructor raises.
     """
     origins: Origins = {}
     with aside(), FakeTensorMode(allow_non_fake_inputs=True), torch.enable_grad():
-        return then(_made_of_fakes(make, given, values, origins)), origins
+        return _made_of_fakes(make, given, values, origins), origins
 
 
 def _made_of_fakes(make: Make, given: Mapping[str, Any], values: Mapping[str, Any], origins: Origins) -> nn.Module:

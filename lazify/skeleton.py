@@ -197,7 +197,7 @@ def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
 
 def build(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, Origins]:
     """A throw-away module on fakes, and where its given parts come from; raises what the constructor raises."""
-    return outline(functools.partial(eager, recipe), given, derived(recipe, given, values), lambda module: module)
+    return outline(functools.partial(eager, recipe), given, derived(recipe, given, values))
 
 
 def first_values(names: list[str]) -> Iterator[dict[str, Any]]:
@@ -263,9 +263,10 @@ def _other_values(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str,
     parameters = recipe.signature.parameters
     defaults = [p.default for p in parameters.values() if p.default is not p.empty]
     known = dict.fromkeys(number for each in (*given.values(), *defaults) for number in _numbers(each))
+    multiples = [factor * number for factor in (4, 2) for number in known]  # `if in_channels != 4 * width:`
+    numbers = dict.fromkeys([*SENTINELS[:2], *known, *multiples][:MOST_NUMBERS])
     for name in values:
-        multiples = [factor * number for factor in (4, 2) for number in known]  # `if in_channels != 4 * width:`
-        for number in dict.fromkeys([*SENTINELS[:2], *known, *multiples][:MOST_NUMBERS]):
+        for number in numbers:
             if number != values[name]:
                 yield {**values, name: number}
         p = parameters.get(name)
