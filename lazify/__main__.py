@@ -1,4 +1,4 @@
-"""The command line: `python -m lazify demo`, `python -m lazify show torch.nn:Conv2d`."""
+"""The command line: `python -m lazify demo`, `show torch.nn:Conv2d`, `stub package.module`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import ast
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 import torch
@@ -19,6 +21,7 @@ from lazify.dry_run import materialize
 from lazify.errors import LazifyError
 from lazify.explaining import explain
 from lazify.lazyclass import RECIPE
+from lazify.stubs import write
 
 __all__ = ["main"]
 
@@ -34,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "demo":
         return demo.run()
     try:
-        _show(options, sys.stdout)
+        {"show": _show, "stub": _stub}[options.command](options, sys.stdout)
     except _WrongArguments as error:
-        parser.exit(2, f"{parser.prog} show: error: {error}\n")
+        parser.exit(2, f"{parser.prog} {options.command}: error: {error}\n")
     return 0
 
 
@@ -57,7 +60,25 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--exclude", metavar="a,b", help="constructor parameters to infer (default: lazify decides)")
     show.add_argument("--input", metavar="2x3x32x32", action="append", help="shape of an argument of forward")
     show.add_argument("--arg", metavar="k=v", action="append", default=[], help="constructor argument")
+    stub = commands.add_parser(
+        "stub",
+        help="write type stubs with the lazified constructors of a module",
+        description="Write the .pyi files of a module or package, with the exact lazified constructors.",
+    )
+    stub.add_argument("module", metavar="MODULE", help="as in package.module; it is imported")
+    stub.add_argument("-o", dest="directory", metavar="DIR", type=Path, help="where to (default: beside the sources)")
     return parser
+
+
+def _stub(options: argparse.Namespace, out: TextIO) -> None:
+    with _working_directory_first():
+        try:
+            written = write(options.module, options.directory)
+        except ImportError as error:
+            raise _WrongArguments(f"cannot import {options.module!r}: {error}") from error
+        except LazifyError as error:
+            raise _WrongArguments(str(error)) from error
+    print(*written, sep="\n", file=out)
 
 
 def _show(options: argparse.Namespace, out: TextIO) -> None:
@@ -78,13 +99,11 @@ def _lazy_class(target: str, exclude: str | None) -> Any:
     module_name, colon, name = target.partition(":")
     if not colon or not name:
         raise _WrongArguments(f"{target!r} is not of the form module:Class, as in torch.nn:Conv2d")
-    sys.path.insert(0, os.getcwd())
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ImportError as error:
-        raise _WrongArguments(f"cannot import {module_name!r}: {error}") from error
-    finally:
-        sys.path.pop(0)
+    with _working_directory_first():
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ImportError as error:
+            raise _WrongArguments(f"cannot import {module_name!r}: {error}") from error
     for part in name.split("."):
         if not hasattr(found, part):
             raise _WrongArguments(f"{module_name!r} has no {name!r}")
@@ -94,6 +113,15 @@ def _lazy_class(target: str, exclude: str | None) -> Any:
     if hasattr(found, RECIPE):
         return found  # lazily constructed already
     return lazify(found, exclude=None if exclude is None else [name for name in exclude.split(",") if name])
+
+
+@contextmanager
+def _working_directory_first() -> Iterator[None]:
+    sys.path.insert(0, os.getcwd())
+    try:
+        yield
+    finally:
+        sys.path.pop(0)
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any, TypeVar, overload
+from typing import Any, Concatenate, TypeVar, overload
 
 from torch import nn
 
@@ -13,15 +13,22 @@ from lazify.errors import DefinitionError, compose
 from lazify.lazyclass import RECIPE, LazyInstance, lazy_class, rewrite
 from lazify.recipe import Exclude, normalized
 from lazify.signatures import ORIGINAL
+from lazify.static_types import LazyClass, M, P, keeps_the_class
 
 __all__ = ["is_lazy", "lazify"]
 
-M = TypeVar("M", bound=nn.Module)
 C = TypeVar("C", bound=type[nn.Module])
+#: Classes of torch whose inferred parameters are others than the first alone.
+Elsewhere = TypeVar("Elsewhere", bound="nn.Bilinear | nn.GroupNorm")
 
 
 @overload
-def lazify(module_cls: type[M], *, exclude: Exclude = None) -> type[M]: ...
+@keeps_the_class(eq_default=False, kw_only_default=True)
+def lazify(module_cls: type[Elsewhere], *, exclude: None = None) -> LazyClass[Elsewhere, ...]: ...
+@overload
+def lazify(module_cls: Callable[Concatenate[Any, P], M], *, exclude: None = None) -> LazyClass[M, P]: ...
+@overload
+def lazify(module_cls: type[M], *, exclude: Exclude = None) -> LazyClass[M, ...]: ...
 @overload
 def lazify(module_cls: None = None, *, exclude: Exclude = None) -> Callable[[C], C]: ...
 def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:

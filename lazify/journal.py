@@ -18,12 +18,14 @@ from torch.utils.hooks import RemovableHandle
 
 from lazify.trees import own_tensors, walk
 
-__all__ = ["CONVERTING", "FLAGGING", "HOOKING", "IMMEDIATE", "Entry", "Recorded", "attached"]
+__all__ = ["CONVERTING", "FLAGGING", "HOOKING", "IMMEDIATE", "Entry", "Recorded", "attached", "own_methods"]
 
 #: Set flags: what is the user's own gets them at once.
 FLAGGING = ("train", "eval", "requires_grad_")
 #: Wait for the real module altogether.
 DEFERRED = ("apply", "compile", "requires_grad_", "zero_grad")
+#: Likewise, where the class itself has them: a name that torch and its trainers call on any module.
+OWN = ("reset_parameters",)
 #: Likewise, but tried at once on an empty module: errors surface, and whether a device was chosen.
 CONVERTING = """
     _apply to to_empty cpu cuda ipu xpu mtia type float double half bfloat16 share_memory
@@ -87,26 +89,24 @@ class Recorded:
                 destination[name] = value.detach()
 
 
-@functools.cache
-def _signature(name: str) -> inspect.Signature:
-    return inspect.signature(getattr(nn.Module, name))
+_signature = functools.cache(inspect.signature)
 
 
-def _recorded(name: str) -> Callable[..., Any]:
-    original = getattr(nn.Module, name)
+def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
+    name = original.__name__
 
     @functools.wraps(original)
     def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
         if self._lazify_quiet:
             return original(self, *args, **kwargs)
-        _signature(name).bind(self, *args, **kwargs)
+        _signature(original).bind(self, *args, **kwargs)
         entry = (_conversion(args[0]) if name == "_apply" and args else None) or Entry(name, args, kwargs)
         result = self._lazify_do(entry)
         handle = result if name in HOOKING else None
         if handle is not None:
             entry.hook = handle.id
         self._lazify_record(entry, handle)
-        return None if name in ("compile", "zero_grad") else result
+        return None if name in ("compile", "zero_grad", *OWN) else result
 
     return method
 
@@ -127,7 +127,12 @@ def _conversion(function: Any) -> Entry | None:
 
 
 for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):
-    setattr(Recorded, _name, _recorded(_name))
+    setattr(Recorded, _name, _recorded(getattr(nn.Module, _name)))
+
+
+def own_methods(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
+    """What a class has of such methods itself, recorded."""
+    return {name: _recorded(getattr(cls, name)) for name in OWN if inspect.isfunction(getattr(cls, name, None))}
 
 
 def attached(journal: Iterable[Entry]) -> Iterator[Any]:

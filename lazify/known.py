@@ -12,7 +12,7 @@ from torch import nn
 
 from lazify.rules import Axis, Computed, Rule
 
-__all__ = ["is_torchs", "known"]
+__all__ = ["KNOWN", "is_torchs", "known"]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from lazify.building import Plan
 from lazify.checkpoints import saved_under, values_in
 from lazify.construction import construct, constructing, original_init, quiet_subclass
 from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
-from lazify.journal import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Entry, Recorded
+from lazify.journal import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
+from lazify.known import KNOWN
 from lazify.materialization import call, first_call, follow
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import Placeholder
@@ -271,7 +272,8 @@ class LazyInstance(Recorded):
         raise NotMaterializedError(_waiting(self, name))
 
     def _lazify_told(self, caller: FrameType) -> dict[str, Any]:
-        """What can be had by its name: parameters and buffers, and submodules where a dotted path is followed.
+        """What can be had by its name: parameters and buffers, plain attributes that do not depend on the unknown,
+        and submodules where a dotted path is followed.
 
         (As an attribute, a submodule whose values are unknown would promise too much.)
         """
@@ -280,8 +282,10 @@ class LazyInstance(Recorded):
         except NotMaterializedError:
             return {}
         root: Any = self if told is None else told.root
+        facts = vars(root).keys() if told is None else told.facts & vars(root).keys()
         by_path = caller.f_code in FOLLOWING_PATHS
-        return {**root._parameters, **root._buffers, **(root._modules if by_path else {})}
+        modules = root._modules if by_path else {}
+        return {**{name: vars(root)[name] for name in facts}, **root._parameters, **root._buffers, **modules}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "__class__":
@@ -470,12 +474,14 @@ def _make(recipe: Recipe) -> type[nn.Module]:
     wrapped = recipe.wrapped
     doc = _documented(recipe)
     namespace: dict[str, Any] = {
-        "__module__": wrapped.__module__,
+        # where it can be found by name, if anywhere
+        "__module__": "lazify.nn" if recipe.options is None and wrapped in KNOWN else wrapped.__module__,
         "__qualname__": recipe.name,
         "__doc__": doc,
         RECIPE: recipe,
         "forward": _lazy_forward(wrapped),
         "cls_to_become": wrapped,
+        **own_methods(wrapped),
     }
     if wrapped.get_extra_state is not nn.Module.get_extra_state:
         namespace["get_extra_state"] = _told_extra_state(wrapped)

@@ -22,7 +22,7 @@ from torch import nn
 from lazify.construction import eager, quiet_subclass, set_class
 from lazify.errors import NotMaterializedError, compose
 from lazify.inference import derived, is_derived
-from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded
+from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
 from lazify.placeholders import Placeholder, adopted, placeholder_for, rank_of, substitute
 from lazify.probing import Origins, outline
 from lazify.recipe import Recipe
@@ -49,6 +49,7 @@ class Skeleton:
         placeholders: path -> the object that will be the real parameter or buffer.
         followed: how much of the journal the placeholders have seen, in a copy.
         root: the module built on fakes, its tensors replaced by placeholders; None until somebody asks.
+        facts: attributes of `root` that hold arguments, whatever the unknown will be (`stride`, `out_channels`).
         failure: why nothing can be told.
         record: notes what is done to a part; handles: on its hooks.
         quiet: whether an entry is being done right now.
@@ -60,6 +61,7 @@ class Skeleton:
         self.placeholders = {path: adopted(each, expected) for path, (each, expected) in (told or {}).items()}
         self.followed = followed
         self.root: nn.Module | None = None
+        self.facts: frozenset[str] = frozenset()
         self.failure: NotMaterializedError | None = None
         self.record: Record = lambda *_: None
         self.handles: dict[int, Any] = {}
@@ -76,7 +78,7 @@ class Skeleton:
         if self.failure is not None:
             raise NotMaterializedError(str(self.failure))
         try:
-            root, unknown, users = _constructed(recipe, given)
+            root, unknown, facts, users = _constructed(recipe, given)
         except NotMaterializedError as failure:
             self.failure = failure.with_traceback(None)
             raise
@@ -95,6 +97,7 @@ class Skeleton:
                     vars(module)[PART] = (self, path)
         self.belong(owner)
         self.root, self.users = root, users
+        self.facts = facts
         for number, entry in enumerate(journal):
             self.follow(entry, live=fresh or number >= self.followed)
 
@@ -210,8 +213,10 @@ def first_values(names: list[str]) -> Iterator[dict[str, Any]]:
             yield dict.fromkeys(names, number)
 
 
-def _constructed(recipe: Recipe, given: Mapping[str, Any]) -> tuple[nn.Module, dict[str, set[str]], set[int]]:
-    """A module built on fakes; which attributes depend on the unknown; ids of what it holds that is the user's.
+def _constructed(
+    recipe: Recipe, given: Mapping[str, Any]
+) -> tuple[nn.Module, dict[str, set[str]], frozenset[str], set[int]]:
+    """A module built on fakes; which attributes depend on the unknown; which do not; ids of what is the user's in it.
 
     That is what was given, and what several constructions share: defaults, globals, what a cache holds.
     """
@@ -219,6 +224,7 @@ def _constructed(recipe: Recipe, given: Mapping[str, Any]) -> tuple[nn.Module, d
     values, root, origins = _first_built(recipe, given, names)
     unknown: dict[str, set[str]] = {}
     shared: set[int] = set()
+    varied: set[str] = set()
     for others in (*_other_values(recipe, given, values), values):
         try:
             rival, _ = build(recipe, given, others)
@@ -231,10 +237,12 @@ def _constructed(recipe: Recipe, given: Mapping[str, Any]) -> tuple[nn.Module, d
             facts += [("compared", shown(values)), ("with", shown(others))]
             raise _unknowable(recipe, names, facts)
         _note_unknown(root, rival, unknown)
+        varied |= {name for name in values if name not in others or others[name] != values[name]}
         shared |= _held(root) & _held(rival)
     _return_to_user(root, origins)
     originals = {id(each) for original, _ in origins.values() for each in _all_of(original)}
-    return root, unknown, shared | originals
+    told = _facts(root, recipe, given, unknown.get("", set())) if varied.issuperset(names) else frozenset[str]()
+    return root, unknown, told, shared | originals
 
 
 def _all_of(original: Any) -> list[Any]:
@@ -309,9 +317,25 @@ def _note_unknown(one: nn.Module, other: nn.Module, unknown: dict[str, set[str]]
                 unknown.setdefault(path, set()).add(name)
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (tuple, list)):
-        return all(map(_is_plain, value))
+def _facts(root: nn.Module, recipe: Recipe, given: Mapping[str, Any], unknown: set[str]) -> frozenset[str]:
+    """Attributes that were the same in all and are arguments under their own names, as they are or once a dimension.
+
+    (What a class computes may look the same for a few values: `max(1, dim // 64)`.)
+    """
+
+    def is_argument(name: str, value: Any) -> bool:
+        argument = given.get(name, recipe.signature.parameters[name].default)
+        repeated = isinstance(value, tuple) and len(value) > 0 and all(each == argument for each in value)
+        return bool(value == argument) or repeated
+
+    names = (recipe.signature.parameters.keys() & vars(root).keys()) - unknown
+    plain = {name: value for name in names if _is_plain(value := vars(root)[name], lists=False)}
+    return frozenset(name for name, value in plain.items() if is_argument(name, value))
+
+
+def _is_plain(value: Any, lists: bool = True) -> bool:
+    if isinstance(value, tuple) or (lists and isinstance(value, list)):
+        return all(_is_plain(each, lists) for each in value)
     return isinstance(value, (int, float, complex, str, torch.dtype, torch.device, type(None)))
 
 
@@ -445,6 +469,7 @@ _part_classes: WeakValueDictionary[int, type[nn.Module]] = WeakValueDictionary()
 def _part_class(cls: type[nn.Module]) -> type[nn.Module]:
     made = _part_classes.get(id(cls))
     if made is None:
-        namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        namespace = {**names, **own_methods(cls)}
         made = _part_classes[id(cls)] = quiet_subclass(type(cls), cls.__name__, (Part, cls), namespace)
     return made

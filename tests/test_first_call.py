@@ -1728,8 +1728,8 @@ def test_compile_before_the_first_call(form: str) -> None:
 ASKED: dict[str, Callable[[nn.Module], Any]] = {
     "method": lambda m: m.reset(),
     "child": lambda m: m.linear,
-    "attribute": lambda m: m.width,
-    "deletion": lambda m: delattr(m, "width"),
+    "attribute": lambda m: m.no_such_name,
+    "deletion": lambda m: delattr(m, "no_such_name"),
 }
 
 

@@ -42,8 +42,12 @@ FLOORS = [
     "dry_run",
     "lazyclass",
     "explaining",
+    "static_types",
     "api",
     "__init__",
+    "nn",
+    "mypy",
+    "stubs",
     "demo",
     "__main__",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from twins import assert_twins
 
 from lazify import NotMaterializedError, axis, is_lazy, lazify
@@ -502,3 +502,91 @@ def test_asking_while_another_thread_calls() -> None:
         lazy(X)
         thread.join()
         assert all(a is b for a, b in zip(told[0], lazy.parameters(), strict=False))
+
+
+# ---------------------------------------------------------------------------------------------
+# Attributes, and reset_parameters
+
+
+class Widths(nn.Module):
+    """Attributes that depend on the unknown, that do not, and that do so only for some values."""
+
+    def __init__(self, dim: int, out: int = 7, groups: int = 1, mode: str = "plain") -> None:
+        super().__init__()
+        self.dim, self.out, self.mode, self.twice = dim, out, mode, 2 * dim
+        self.groups, self.pair, self.maker = (groups, groups), (out, mode), nn.ReLU
+        self.same = dim == out
+        self.wide = dim > 4 * out
+        self.linear = nn.Linear(dim, out)
+        self.reset_parameters()
+
+    def reset_parameters(self, value: float = 0.5) -> None:
+        nn.init.constant_(self.linear.weight, value)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x)
+        return out
+
+
+def test_attributes_that_do_not_depend_on_the_input_are_known() -> None:
+    module = lazify(Widths)(9, mode="m")
+    assert (module.out, module.mode, module.groups) == (9, "m", (1, 1))
+    for name in ("dim", "twice", "same", "wide", "pair", "maker", "linear"):
+        with pytest.raises(NotMaterializedError, match=f"attribute '{name}' is not known yet"):
+            getattr(module, name)
+        assert not hasattr(module, name)
+    module.mode = "mine"
+    del module.groups
+    assert module.mode == "mine"
+    assert not hasattr(module, "groups")
+    module(torch.zeros(2, 5))
+    assert (module.dim, module.out, module.mode) == (5, 9, "mine")
+    assert not hasattr(module, "groups")
+
+
+class OneSize(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        assert dim == 16
+        self.dim = dim
+        self.linear = nn.Linear(dim, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x)
+        return out
+
+
+def test_no_attribute_of_a_class_that_takes_one_value() -> None:
+    """Nothing was compared, so nothing is known to be the same."""
+    with pytest.raises(NotMaterializedError):
+        _ = lazify(OneSize)().dim
+
+
+def test_reset_parameters_waits() -> None:
+    module, eager = lazify(Widths)(), Widths(5)
+    for each in (module, eager):
+        assert each.reset_parameters(value=2.0) is None
+    with pytest.raises(TypeError, match="unexpected keyword argument 'values'"):
+        module.reset_parameters(values=1)
+    module(torch.zeros(2, 5))
+    assert torch.equal(module.linear.weight, eager.linear.weight)
+    assert "reset_parameters" not in vars(module)
+
+
+def test_reset_parameters_of_what_is_inside() -> None:
+    """The common loop over modules."""
+    module = lazify(Widths)()
+    for each in module.modules():
+        if hasattr(each, "reset_parameters"):
+            each.reset_parameters()
+    torch.manual_seed(0)
+    module(torch.zeros(2, 5))
+    torch.manual_seed(0)
+    eager = Widths(5)
+    eager.reset_parameters()
+    eager.linear.reset_parameters()
+    assert torch.equal(module.linear.weight, eager.linear.weight)
+
+
+def test_no_reset_parameters_where_the_class_has_none() -> None:
+    assert not hasattr(lazify(OneSize)(), "reset_parameters")

@@ -1,0 +1,120 @@
+"""What the layers share: their types, 'same' padding, and how norms and activations are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from lazify.errors import compose
+
+__all__ = ["Activation", "Device", "Norm", "PaddingMode", "Size2d", "make", "padding_module", "pair", "same_padding"]
+
+#: Height and width, or one number for both.
+Size2d: TypeAlias = int | tuple[int, int]
+PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
+Device: TypeAlias = torch.device | str | int
+#: Makes a normalisation of so many channels: a class such as `nn.BatchNorm2d`, `partial(nn.GroupNorm, 8)`, ...
+Norm: TypeAlias = Callable[[int], nn.Module]
+#: Makes an activation: a class such as `nn.ReLU`, `partial(nn.ReLU, inplace=True)`, ...
+Activation: TypeAlias = Callable[[], nn.Module]
+
+_PADDING: dict[PaddingMode, Callable[[tuple[int, int, int, int]], nn.Module]] = {
+    "zeros": nn.ZeroPad2d,
+    "reflect": nn.ReflectionPad2d,
+    "replicate": nn.ReplicationPad2d,
+    "circular": nn.CircularPad2d,
+}
+
+
+def pair(size: Size2d) -> tuple[int, int]:
+    """Height and width.
+
+    >>> pair(3), pair((3, 5))
+    ((3, 3), (3, 5))
+    """
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def same_padding(kernel_size: Size2d, dilation: Size2d) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows above and below, columns left and right, with which a convolution gives `ceil(size / stride)`.
+
+    A kernel reaches over `dilation * (kernel_size - 1) + 1` pixels, so with `dilation * (kernel_size - 1)` of padding
+    in all it stops at every `stride`-th pixel, whatever the stride. Where that is odd, the one more is below and right,
+    as with torch's own `padding="same"`.
+
+    >>> same_padding((3, 1), 2), same_padding(4, 1)
+    (((2, 2), (0, 0)), ((1, 2), (1, 2)))
+    """
+    (height, width) = (d * (k - 1) for d, k in zip(pair(dilation), pair(kernel_size), strict=True))
+    return (height // 2, height - height // 2), (width // 2, width - width // 2)
+
+
+def padding_module(rows: tuple[int, int], columns: tuple[int, int], mode: PaddingMode) -> nn.Module:
+    """What `nn.Conv2d` cannot do itself: another padding on one side than on the other.
+
+    Raises:
+        ValueError: if there is no such `padding_mode`.
+
+    >>> padding_module((1, 2), (0, 0), "circular")
+    CircularPad2d((0, 0, 1, 2))
+    """
+    if mode not in _PADDING:
+        raise ValueError(
+            compose(
+                f"there is no padding_mode {mode!r}",
+                [("expected", " or ".join(map(repr, _PADDING))), ("actual", repr(mode))],
+                "padding_mode='zeros'",
+            )
+        )
+    return _PADDING[mode]((*columns, *rows))
+
+
+def make(
+    name: Literal["norm_layer", "activation", "gate"],
+    factory: Callable[..., nn.Module],
+    *args: int,
+    device: Device | None = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Module:
+    """`factory(*args)`, its parameters where and of the type that those of the convolution beside it are.
+
+    Raises:
+        TypeError: if `factory` makes nothing: a module (which would be shared by all places that use it), a name, ...
+
+    >>> make("activation", nn.ReLU)
+    ReLU()
+    >>> make("activation", nn.ReLU(inplace=True))
+    Traceback (most recent call last):
+    TypeError: activation takes what makes a module, and got one that is made
+      expected: a class, or a function that makes a new module each time
+      actual:   ReLU(inplace=True)
+    To mend it:
+      activation=lambda: nn.ReLU(inplace=True)
+    """
+    if isinstance(factory, nn.Module) or not callable(factory):
+        made = isinstance(factory, nn.Module)
+        raise TypeError(
+            compose(
+                f"{name} takes what makes a module, and got " + ("one that is made" if made else "none of that kind"),
+                [("expected", "a class, or a function that makes a new module each time"), ("actual", repr(factory))],
+                _as_function(name, factory),
+            )
+        )
+    # a factory cannot be told a device, and what it makes cannot leave the meta device: made where it belongs
+    with nullcontext() if device is None else torch.device(device):
+        module = factory(*args)
+    return module if dtype is None else module.to(dtype)
+
+
+def _as_function(name: str, given: object) -> str:
+    """The fix. An activation's `repr` is how it is constructed; a norm must take the number of channels."""
+    if not isinstance(given, nn.Module):
+        return f"{name}=nn.{'BatchNorm2d' if name == 'norm_layer' else 'ReLU'}"
+    torchs = "nn." if type(given).__module__.startswith("torch.nn.") else ""
+    if name == "norm_layer":
+        return f"norm_layer=lambda channels: {torchs}{type(given).__name__}(channels)"
+    return f"{name}=lambda: {torchs}{given!r}"

@@ -1,0 +1,286 @@
+"""A plugin for mypy: the exact constructor of what `lazify` makes, for any `exclude` that is written out.
+
+In the configuration of mypy:
+
+    [tool.mypy]
+    plugins = ["lazify.mypy"]
+
+`LazyBlock = lazify(Block, exclude=["dim"])`  -> `LazyBlock` is called without `dim`, and gives a `Block`
+`@lazify(exclude=["dim"])` over `class Block`  -> so is `Block`; for subclasses `super().__init__` is as written
+
+A dropped argument may be passed by keyword, as at run time. See
+https://mypy.readthedocs.io/en/stable/extending_mypy.html#extending-mypy-using-plugins.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from inspect import Parameter, Signature
+from typing import Any
+
+from mypy import nodes
+from mypy.nodes import ArgKind, Expression, FuncDef, TypeInfo
+from mypy.plugin import ClassDefContext, FunctionContext, FunctionSigContext, Plugin
+from mypy.types import (
+    AnyType,
+    CallableType,
+    FunctionLike,
+    Instance,
+    Overloaded,
+    Parameters,
+    Type,
+    TypeOfAny,
+    get_proper_type,
+)
+
+from lazify.conventions import guess_parameters
+from lazify.known import KNOWN
+
+__all__ = ["plugin"]
+
+LAZIFY, AXIS = "lazify.api.lazify", "lazify.rules.axis"
+LAZY_CLASS = "lazify.static_types.LazyClass"
+#: Where a decorated class keeps what is dropped and added, in mypy's cache, too.
+KEY = "lazify"
+
+#: The table of known classes, by full names.
+BY_NAME: Mapping[str, Iterable[str]] = {
+    f"{cls.__module__}.{cls.__qualname__}": tuple(row.inferred) for cls, row in KNOWN.items()
+}
+KINDS = {
+    ArgKind.ARG_POS: Parameter.POSITIONAL_OR_KEYWORD,
+    ArgKind.ARG_OPT: Parameter.POSITIONAL_OR_KEYWORD,
+    ArgKind.ARG_STAR: Parameter.VAR_POSITIONAL,
+    ArgKind.ARG_NAMED: Parameter.KEYWORD_ONLY,
+    ArgKind.ARG_NAMED_OPT: Parameter.KEYWORD_ONLY,
+    ArgKind.ARG_STAR2: Parameter.VAR_KEYWORD,
+}
+UNKNOWN = AnyType(TypeOfAny.special_form)
+
+
+def plugin(version: str) -> type[Plugin]:
+    """What mypy calls to get the plugin; `version` is mypy's own."""
+    return _Lazify
+
+
+class _Lazify(Plugin):
+    def get_function_hook(self, fullname: str) -> Callable[[FunctionContext], Type] | None:
+        return partial(_lazy_class, self._annotation) if fullname == LAZIFY else None
+
+    def get_class_decorator_hook_2(self, fullname: str) -> Callable[[ClassDefContext], bool] | None:
+        return _decorated if fullname == LAZIFY else None
+
+    def get_function_signature_hook(self, fullname: str) -> Callable[[FunctionSigContext], FunctionLike] | None:
+        symbol = self.lookup_fully_qualified(fullname) if "." in fullname else None
+        wish = _wish_of(symbol.node) if symbol is not None and isinstance(symbol.node, TypeInfo) else None
+        return None if wish is None else lambda context: wish.applied(context.default_signature, self._annotation)
+
+    def _annotation(self, function: str, parameter: str) -> Type:
+        """That of a parameter of a rule."""
+        symbol = self.lookup_fully_qualified(function) if "." in function else None
+        node = None if symbol is None else _function(symbol.node)
+        declared = node.type if isinstance(node, FuncDef) else None
+        if not isinstance(declared, CallableType) or parameter not in declared.arg_names:
+            return UNKNOWN
+        return declared.arg_types[declared.arg_names.index(parameter)]
+
+
+# ---------------------------------------------------------------------------------------------
+# What is dropped and added
+
+
+@dataclass(frozen=True)
+class Added:
+    """A new keyword parameter, the function whose it is."""
+
+    name: str
+    required: bool
+    function: str
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Names that leave the signature, and the parameters that only rules read."""
+
+    dropped: tuple[str, ...]
+    added: tuple[Added, ...] = ()
+
+    def applied(self, constructor: CallableType, annotation: Callable[[str, str], Type]) -> CallableType:
+        taken = [*zip(constructor.arg_types, constructor.arg_kinds, constructor.arg_names, strict=True)]
+        keywords = [each for each in taken if each[1] == ArgKind.ARG_STAR2]
+        kept = [each for each in taken if each[2] not in self.dropped and each[1] != ArgKind.ARG_STAR2]
+        free = [(kind, ArgKind.ARG_NAMED_OPT, name) for kind, _, name in taken if name in self.dropped]
+        new = [
+            (annotation(p.function, p.name), ArgKind.ARG_NAMED if p.required else ArgKind.ARG_NAMED_OPT, p.name)
+            for p in self.added
+        ]
+        types, kinds, names = zip(*kept, *new, *free, *keywords, strict=True) if taken else ((), (), ())
+        return constructor.copy_modified(arg_types=list(types), arg_kinds=list(kinds), arg_names=list(names))
+
+
+def _wish_of(cls: TypeInfo) -> Wish | None:
+    """That of the decorated class whose constructor `cls` has, if it is one."""
+    definer = next((base for base in cls.mro if "__init__" in base.names), None)
+    if definer is None or KEY not in definer.metadata:
+        return None
+    stored = definer.metadata[KEY]
+    return Wish(tuple(stored["dropped"]), tuple(Added(**each) for each in stored["added"]))
+
+
+def _wish(cls: TypeInfo, exclude: Expression | None, fail: Callable[[str], None]) -> Wish | None:
+    """From the class and the `exclude` as written; None where that cannot be told."""
+    constructor, forward = _signature(cls, "__init__"), _signature(cls, "forward")
+    rules = _rules(exclude)
+    if rules is None:
+        return None
+    if not rules:
+        names = _decided(cls, constructor, forward)
+        return Wish(tuple(names)) if names else None
+    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in constructor.parameters.values())
+    unknown = [name for name in rules if name not in constructor.parameters]
+    if unknown and not open_ended:
+        fail(
+            f'"{cls.name}" has no constructor parameter {", ".join(map(repr, unknown))}; '
+            f"it has {', '.join(constructor.parameters)}"
+        )
+        return None
+    known = {*forward.parameters, *constructor.parameters, *rules}
+    found = (
+        Added(p.name, p.default is p.empty, rule.fullname if isinstance(rule, nodes.RefExpr) else "")
+        for rule in rules.values()
+        for p in _parameters(rule)
+        if p.name not in known
+    )
+    return Wish(tuple(rules), tuple({each.name: each for each in found}.values()))
+
+
+def _decided(cls: TypeInfo, constructor: Signature, forward: Signature) -> Iterable[str]:
+    """What lazify decides where nothing is named: rules as defaults, the table, conventions."""
+    marked = [p.name for p in constructor.parameters.values() if p.default is AXIS]
+    if marked:
+        return marked
+    for base in cls.mro:
+        if base.fullname in BY_NAME:
+            return [name for name in BY_NAME[base.fullname] if name in constructor.parameters]
+    return guess_parameters(constructor, forward.parameters)
+
+
+# ---------------------------------------------------------------------------------------------
+# Reading what is written
+
+
+def _rules(exclude: Expression | None) -> dict[str, Expression | None] | None:
+    """Names and rules; empty where lazify decides, None where they are not written out."""
+    if exclude is None or (isinstance(exclude, nodes.NameExpr) and exclude.fullname == "builtins.None"):
+        return {}
+    if isinstance(exclude, nodes.StrExpr):
+        return {exclude.value: None}
+    if isinstance(exclude, (nodes.ListExpr, nodes.TupleExpr, nodes.SetExpr)):
+        pairs: list[tuple[Expression | None, Expression | None]] = [(item, None) for item in exclude.items]
+    elif isinstance(exclude, nodes.DictExpr):
+        pairs = list(exclude.items)
+    else:
+        return None
+    names = [name.value for name, _ in pairs if isinstance(name, nodes.StrExpr)]
+    return dict(zip(names, (rule for _, rule in pairs), strict=True)) if len(names) == len(pairs) else None
+
+
+def _parameters(rule: Expression | None) -> Iterable[Parameter]:
+    """Of a rule that is a function."""
+    function = _function(rule.node) if isinstance(rule, nodes.RefExpr) else rule
+    return _read(function).parameters.values() if isinstance(function, (nodes.LambdaExpr, FuncDef)) else []
+
+
+def _function(node: Any) -> Any:
+    return node.func if isinstance(node, nodes.Decorator) else node
+
+
+def _signature(cls: TypeInfo, method: str) -> Signature:
+    """Of a method as seen on an instance; of overloads the longest, as at run time."""
+    symbol = cls.get(method)
+    node = symbol.node if symbol is not None else None
+    items = node.items if isinstance(node, nodes.OverloadedFuncDef) else [node]
+    found = [_read(function) for function in map(_function, items) if isinstance(function, FuncDef)]
+    longest = max(found, key=lambda each: len(each.parameters), default=Signature())
+    return longest.replace(parameters=list(longest.parameters.values())[1:])
+
+
+def _read(function: FuncDef | nodes.LambdaExpr) -> Signature:
+    declared = function.type if isinstance(function.type, CallableType) else function.unanalyzed_type
+    types: list[Any] = list(declared.arg_types) if isinstance(declared, CallableType) else []
+    parameters = []
+    for number, (argument, kind) in enumerate(zip(function.arguments, function.arg_kinds, strict=True)):
+        annotation = str(types[number]) if number < len(types) else Parameter.empty
+        annotation = Parameter.empty if annotation == "Any" else annotation
+        default = _value(argument.initializer) if argument.initializer is not None else Parameter.empty
+        parameters.append(Parameter(argument.variable.name, KINDS[kind], default=default, annotation=annotation))
+    return inspect.Signature(parameters, __validate_parameters__=False)
+
+
+def _value(default: Expression) -> Any:
+    """A default as conventions look at it: numbers, text, truth values, a rule."""
+    if isinstance(default, (nodes.IntExpr, nodes.FloatExpr, nodes.StrExpr)):
+        return default.value
+    if isinstance(default, nodes.UnaryExpr) and default.op == "-" and isinstance(default.expr, nodes.IntExpr):
+        return -default.expr.value
+    if isinstance(default, nodes.NameExpr) and default.fullname in ("builtins.True", "builtins.False"):
+        return default.fullname == "builtins.True"
+    if isinstance(default, nodes.CallExpr) and isinstance(default.callee, nodes.RefExpr):
+        return AXIS if default.callee.fullname == AXIS else None
+    return None
+
+
+# ---------------------------------------------------------------------------------------------
+# The two forms
+
+
+def _lazy_class(annotation: Callable[[str, str], Type], context: FunctionContext) -> Type:
+    """Of `lazify(cls, ...)`: `LazyClass` with the exact parameters."""
+    result = get_proper_type(context.default_return_type)
+    if not isinstance(result, Instance) or result.type.fullname != LAZY_CLASS:
+        return result
+    given = dict(zip(context.callee_arg_names, context.args, strict=True))
+    exclude = next(iter(given.get("exclude", ())), None)
+    constructor = get_proper_type(context.arg_types[0][0])
+    if isinstance(constructor, Overloaded):
+        constructor = max(constructor.items, key=lambda each: len(each.arg_types))
+    if not isinstance(constructor, CallableType) or not constructor.is_type_obj():
+        return result
+    cls = constructor.type_object()
+
+    def fail(message: str) -> None:
+        with _seen_through_overloads(context.api):
+            context.api.fail(message, exclude or context.context)
+
+    wish = _wish(cls, exclude, fail)
+    if wish is None:
+        return result
+    new = wish.applied(constructor, annotation)
+    return result.copy_modified(args=[result.args[0], Parameters(new.arg_types, new.arg_kinds, new.arg_names)])
+
+
+@contextmanager
+def _seen_through_overloads(api: Any) -> Iterator[None]:
+    """An error reported while mypy tries the overloads of `lazify` would only make it try the next."""
+    errors: Any = api.msg.errors
+    watchers, errors._watchers = errors._watchers, []
+    try:
+        yield
+    finally:
+        errors._watchers = watchers
+
+
+def _decorated(context: ClassDefContext) -> bool:
+    """Of a decorated class: note what its constructor lost."""
+    decorator = context.reason
+    exclude: Expression | None = None
+    if isinstance(decorator, nodes.CallExpr) and "exclude" in decorator.arg_names:
+        exclude = decorator.args[decorator.arg_names.index("exclude")]
+    wish = _wish(context.cls.info, exclude, lambda message: context.api.fail(message, exclude or decorator))
+    if wish is not None:
+        context.cls.info.metadata[KEY] = asdict(wish)
+    return True

@@ -1,0 +1,401 @@
+"""Stubs: a module as type checkers should see it, the lazified constructors written out.
+
+source -> the same statements without bodies; what `lazify` made of a class is read from the imported module
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from lazify.errors import LazifyError, compose
+from lazify.lazyclass import RECIPE, LazyInstance
+from lazify.recipe import Recipe
+from lazify.signatures import SELF
+
+__all__ = ["lazy_classes", "stub", "write"]
+
+ANY = "typing.Any"
+STARS: Mapping[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+#: What holds other things, of whatever type: one word each.
+HOLDERS: Mapping[Any, str] = {
+    list: f"list[{ANY}]",
+    set: f"set[{ANY}]",
+    tuple: f"tuple[{ANY}, ...]",
+    dict: f"dict[{ANY}, {ANY}]",
+}
+Statement = ast.stmt
+
+
+def write(name: str, directory: Path | None = None) -> list[Path]:
+    """Write the stubs of a module, or of a package and all modules in it that have lazy classes.
+
+    Args:
+        name: dotted, as one would import it. The module is imported.
+        directory: where to put them, in folders as packages are; `__init__.pyi` of the packages around come along,
+            without which checkers would not look there. Left out: beside the sources.
+
+    Returns:
+        The files, sorted.
+
+    Raises:
+        LazifyError: if there are no lazy classes, or no source.
+    """
+    modules = {each.__name__: each for each in _modules(importlib.import_module(name)) if lazy_classes(each)}
+    if not modules:
+        raise LazifyError(compose(f"there are no lazy classes in {name!r}", fix="LazyBlock = lazify(Block)"))
+    if directory is not None:
+        packages = {n.rpartition(".")[0] for n in modules} | {n.split(".")[0] for n in modules if "." in n}
+        around = {".".join(p.split(".")[:end]) for p in packages for end in range(1, p.count(".") + 2) if p}
+        modules = {package: importlib.import_module(package) for package in around} | modules
+    written = []
+    for each in modules.values():
+        path = _path(each, directory)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(stub(each), encoding="utf-8")
+        written.append(path)
+    return sorted(written)
+
+
+def _modules(module: ModuleType) -> Iterator[ModuleType]:
+    yield module
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{module.__name__}."):
+        if not found.name.endswith("__main__"):
+            yield from _modules(importlib.import_module(found.name))
+
+
+def _path(module: ModuleType, directory: Path | None) -> Path:
+    if directory is None:
+        return _file(module).with_suffix(".pyi")
+    parts = [*module.__name__.split("."), *(["__init__"] if hasattr(module, "__path__") else [])]
+    return directory.joinpath(*parts).with_suffix(".pyi")
+
+
+def lazy_classes(module: ModuleType) -> dict[str, type[nn.Module]]:
+    """The lazy classes that are made in a module, under their names there.
+
+    >>> import lazify.nn
+    >>> lazy_classes(lazify.nn)["LazyLSTM"]
+    <class 'lazify.nn.LazyLSTM'>
+    """
+    assigned = _assigned(ast.parse(_source(module)))
+    found = {}
+    for name, value in vars(module).items():
+        if not isinstance(value, type) or RECIPE not in vars(value):
+            continue
+        decorated = vars(value)[RECIPE].decorated
+        if (value.__module__ == module.__name__) if decorated else name in assigned:
+            found[name] = value
+    return found
+
+
+def _source(module: ModuleType) -> str:
+    return _file(module).read_text(encoding="utf-8")
+
+
+def _file(module: ModuleType) -> Path:
+    file = Path(getattr(module, "__file__", None) or "")
+    if file.suffix != ".py":
+        raise LazifyError(f"there is no source of {module.__name__!r} to make a stub from")
+    return file
+
+
+def _assigned(tree: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def stub(module: ModuleType) -> str:
+    """The text of the stub of a module; the same each time.
+
+    Raises:
+        LazifyError: if there is no source.
+    """
+    writer = _Writer(module)
+    body = list(writer.statements(ast.parse(_source(module)).body))
+    header = f"# Made by: python -m lazify stub {module.__name__}\n"
+    imports = [ast.parse(f"import {name}").body[0] for name in sorted({*writer.imports, "typing"})]
+    return header + "\n".join(ast.unparse(ast.fix_missing_locations(each)) for each in (*imports, *body)) + "\n"
+
+
+# ---------------------------------------------------------------------------------------------
+# Statements
+
+
+@dataclass
+class _Writer:
+    """One module on its way: what was imported for it, what was declared."""
+
+    module: ModuleType
+    imports: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.lazy = {n: each for n, each in lazy_classes(self.module).items() if issubclass(each, LazyInstance)}
+        self.declared: set[str] = set()
+
+    def statements(self, body: Iterable[Statement]) -> Iterator[Statement]:
+        for statement in body:
+            yield from self.statement(statement)
+
+    def statement(self, node: Statement) -> Iterator[Statement]:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from _exported(node)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield _typed(node, in_class=False)
+        elif isinstance(node, ast.ClassDef):
+            yield self.cls(node, vars(self.module).get(node.name))
+        elif isinstance(node, ast.AnnAssign):
+            yield _declared(node)
+        elif isinstance(node, ast.Assign):
+            for name in _targets(node):
+                yield from self.assigned(name, node)
+        elif isinstance(node, ast.If):
+            if ast.unparse(node.test) != "__name__ == '__main__'":
+                yield from self.statements([*node.body, *node.orelse])
+        elif isinstance(node, (ast.Try, ast.With)):
+            yield from self.statements(node.body)
+
+    def assigned(self, name: str, node: ast.Assign) -> Iterator[Statement]:
+        value = vars(self.module).get(name)
+        if name in self.declared:
+            return
+        self.declared.add(name)
+        if name in self.lazy:
+            yield from self.lazy_class(name, getattr(self.lazy[name], RECIPE))
+        elif name == "__all__" or (len(node.targets) == 1 and _is_type(value)):
+            yield node
+        else:
+            yield _annotated(name, self.type_of(value))
+
+    # classes
+
+    def cls(self, node: ast.ClassDef, cls: Any) -> ast.ClassDef:
+        recipe: Recipe | None = vars(cls).get(RECIPE) if isinstance(cls, type) else None
+        body = list(self.members(node, cls, recipe))
+        if recipe is not None:
+            node.decorator_list = [each for each in node.decorator_list if not self.is_lazify(each)]
+        node.body = body or [ast.Expr(ast.Constant(...))]
+        return node
+
+    def is_lazify(self, decorator: ast.expr) -> bool:
+        function = decorator.func if isinstance(decorator, ast.Call) else decorator
+        found = self.evaluated(function)
+        return getattr(found, "__module__", None) == "lazify.api"
+
+    def members(self, node: ast.ClassDef, cls: Any, recipe: Recipe | None) -> Iterator[Statement]:
+        known = {each.name for each in node.body if isinstance(each, (ast.FunctionDef, ast.ClassDef))}
+        attributes = dict(self.attributes(node))
+        written = False
+        for each in node.body:
+            if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if each.name == "__init__" and recipe is not None:
+                    yield self.constructor("__init__", recipe, "None", _annotations(each))
+                    written = True
+                else:
+                    yield _typed(each, in_class=True)
+            elif isinstance(each, ast.ClassDef):
+                yield self.cls(each, getattr(cls, each.name, None))
+            elif isinstance(each, ast.AnnAssign):
+                known.add(ast.unparse(each.target))
+                yield _declared(each)
+            elif isinstance(each, ast.Assign):
+                for name in _targets(each):
+                    known.add(name)
+                    yield _annotated(name, self.type_of(getattr(cls, name, None)))
+        if recipe is not None and not written:
+            yield self.constructor("__init__", recipe, "None", {})
+        for name, annotation in attributes.items():
+            if name not in known:
+                yield _annotated(name, annotation)
+
+    def attributes(self, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+        """What methods assign to `self`, with what can be told of its type."""
+        for method in (each for each in node.body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))):
+            arguments = [*method.args.posonlyargs, *method.args.args]
+            if not arguments or _is_static(method):
+                continue
+            annotations = _annotations(method)
+            seen = set()
+            for each in ast.walk(method):
+                targets = each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", None)]
+                for target in targets if isinstance(each, (ast.Assign, ast.AnnAssign)) else ():
+                    if not (isinstance(target, ast.Attribute) and ast.unparse(target.value) == arguments[0].arg):
+                        continue
+                    if target.attr not in seen:
+                        seen.add(target.attr)
+                        annotation = ast.unparse(each.annotation) if isinstance(each, ast.AnnAssign) else None
+                        value: Any = getattr(each, "value", None)
+                        yield target.attr, annotation or self.type_of_expression(value, annotations)
+
+    def lazy_class(self, name: str, recipe: Recipe) -> Iterator[Statement]:
+        """A callable that is a class for `isinstance`: checkers have no better word for one that makes another's."""
+        meta = ast.parse(f"class _{name}(type):\n    ...").body[0]
+        assert isinstance(meta, ast.ClassDef)
+        meta.body = [self.constructor("__call__", recipe, self.formatted(recipe.wrapped), {})]
+        yield meta
+        yield _annotated(name, f"_{name}")
+
+    def constructor(self, method: str, recipe: Recipe, result: str, written: Mapping[str, str]) -> Statement:
+        """As shown, and the dropped arguments, which may be passed by keyword."""
+        dropped = [recipe.signature.parameters[name] for name in recipe.rules if name in recipe.signature.parameters]
+        dropped = [p.replace(kind=Parameter.KEYWORD_ONLY, default=None) for p in dropped]
+        shown = [p for p in recipe.shown.parameters.values() if p.name != SELF.name]
+        first = "self" if method == "__init__" else "cls"
+        text = ", ".join([first, *self.parameters([*shown, *dropped], recipe, written)])
+        return ast.parse(f"def {method}({text}) -> {result}: ...").body[0]
+
+    def parameters(self, parameters: list[Parameter], recipe: Recipe, written: Mapping[str, str]) -> list[str]:
+        ordered = sorted(parameters, key=lambda p: p.kind)  # Python's own order, in which they are numbered
+        kinds = [p.kind for p in ordered]
+        parts: list[str] = []
+        for number, p in enumerate(ordered):
+            if (
+                p.kind is Parameter.KEYWORD_ONLY
+                and Parameter.VAR_POSITIONAL not in kinds
+                and p.kind not in kinds[:number]
+            ):
+                parts.append("*")
+            annotation = written.get(p.name) or self.formatted(p.annotation, recipe.wrapped)
+            parts.append(f"{STARS.get(p.kind, '')}{p.name}: {annotation}" + ("" if p.default is p.empty else " = ..."))
+            if p.kind is Parameter.POSITIONAL_ONLY and p.kind not in kinds[number + 1 :]:
+                parts.append("/")
+        return parts
+
+    # types
+
+    def formatted(self, annotation: Any, cls: type | None = None) -> str:
+        """An annotation found at run time as source; text is read where `cls` was defined."""
+        if isinstance(annotation, str):
+            try:
+                annotation = eval(annotation, dict(vars(sys.modules.get(getattr(cls, "__module__", ""), types))))
+            except Exception:  # a name that only type checkers see
+                return ANY
+        if annotation is Parameter.empty:
+            return ANY
+        if annotation is None or annotation is type(None):
+            return "None"
+        origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin is typing.Literal:
+            return f"typing.Literal[{', '.join(map(repr, arguments))}]"
+        if origin is typing.Annotated:
+            return self.formatted(arguments[0], cls)
+        if origin is typing.Union or origin is getattr(types, "UnionType", None):
+            return " | ".join(dict.fromkeys(self.formatted(each, cls) for each in arguments))
+        if origin is not None:
+            return f"{self.formatted(origin)}[{', '.join(self.argument(each, cls) for each in arguments)}]"
+        return self.named(annotation) if isinstance(annotation, type) else ANY
+
+    def argument(self, argument: Any, cls: type | None) -> str:
+        if isinstance(argument, list):
+            return f"[{', '.join(self.formatted(each, cls) for each in argument)}]"
+        return "..." if argument is ... else self.formatted(argument, cls)
+
+    def named(self, cls: Any) -> str:
+        """A class by the name under which it can be found, if there is one."""
+        where, name = str(cls.__module__), str(cls.__qualname__)
+        if where == "builtins":
+            return name
+        found: Any = sys.modules.get(where)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is not cls:
+            return ANY
+        if where == self.module.__name__:
+            return name
+        self.imports.add(where)
+        return f"{where}.{name}"
+
+    def type_of(self, value: Any) -> str:
+        if value is None or isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
+            return ANY
+        return HOLDERS.get(type(value)) or self.named(type(value))
+
+    def type_of_expression(self, value: ast.expr | None, annotations: Mapping[str, str]) -> str:
+        """Of what a method assigns to an attribute: a constant, an annotated argument, a call of a class."""
+        if isinstance(value, ast.Constant):
+            return self.type_of(value.value)
+        if isinstance(value, ast.Name):
+            return annotations.get(value.id, ANY)
+        if not isinstance(value, ast.Call) or not isinstance(cls := self.evaluated(value.func), type):
+            return ANY
+        recipe: Recipe | None = getattr(cls, RECIPE, None)
+        if recipe is not None and issubclass(cls, LazyInstance):
+            return self.formatted(recipe.wrapped)
+        return ast.unparse(value.func) if not getattr(cls, "__parameters__", ()) else ANY
+
+    def evaluated(self, expression: ast.expr) -> Any:
+        """A dotted name of the module, at run time."""
+        if isinstance(expression, ast.Name):
+            return vars(self.module).get(expression.id)
+        if isinstance(expression, ast.Attribute):
+            return getattr(self.evaluated(expression.value), expression.attr, None)
+        return None
+
+
+def _is_type(value: Any) -> bool:
+    """Whether the statement that made it means something to a checker as it is: aliases, type variables."""
+    special = isinstance(value, (typing.TypeVar, typing.ParamSpec)) or typing.get_origin(value) is not None
+    return special or (isinstance(value, type) and RECIPE not in vars(value))
+
+
+def _exported(node: ast.Import | ast.ImportFrom) -> Iterator[Statement]:
+    """With `as`, which makes a name in a stub one that can be imported from there."""
+    if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+        return
+    for each in node.names:
+        if each.name != "*" and (isinstance(node, ast.ImportFrom) or "." not in each.name):
+            each.asname = each.asname or each.name
+    yield node
+
+
+def _targets(node: ast.Assign) -> list[str]:
+    found = [n for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+    return [n.id for n in found if isinstance(n.ctx, ast.Store)]
+
+
+def _annotated(name: str, annotation: str) -> Statement:
+    return ast.parse(f"{name}: {annotation}").body[0]
+
+
+def _declared(node: ast.AnnAssign) -> Statement:
+    """Without the value, but for what it says that there is one, and for aliases."""
+    if node.value is not None and "TypeAlias" not in ast.unparse(node.annotation):
+        node.value = ast.Constant(...)
+    return node
+
+
+def _annotations(method: Any) -> dict[str, str]:
+    arguments = [*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs]
+    return {each.arg: ast.unparse(each.annotation) for each in arguments if each.annotation is not None}
+
+
+def _is_static(method: Any) -> bool:
+    return any(ast.unparse(each) in ("staticmethod", "classmethod") for each in method.decorator_list)
+
+
+def _typed(node: Any, in_class: bool) -> Any:
+    """A function without its body, `Any` where nothing is annotated."""
+    arguments = node.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    bound = positional[:1] if in_class and "staticmethod" not in map(ast.unparse, node.decorator_list) else []
+    variadic = [each for each in (arguments.vararg, arguments.kwarg) if each is not None]
+    for each in (*positional, *arguments.kwonlyargs, *variadic):
+        if each.annotation is None and each not in bound:
+            each.annotation = ast.parse(ANY, mode="eval").body
+    arguments.defaults = [ast.Constant(...) for _ in arguments.defaults]
+    arguments.kw_defaults = [None if each is None else ast.Constant(...) for each in arguments.kw_defaults]
+    if node.returns is None:
+        node.returns = ast.parse("None" if node.name == "__init__" else ANY, mode="eval").body
+    node.body = [ast.Expr(ast.Constant(...))]
+    return node
