@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,6 +50,10 @@ class UnpicklableError(LazifyError, pickle.PicklingError):
     """A lazy instance cannot be pickled: a rule has no name that another process could find it by."""
 
 
+#: The line of a message after which comes code.
+MEND = "To mend it:"
+
+
 def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = "") -> str:
     """Put a message together: what happened, aligned facts, the code that mends it.
 
@@ -68,6 +73,16 @@ def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = 
         parts.append(f"  {label:<{width}} {first}")
         parts.extend(f"  {'':<{width}} {line}" for line in more)
     if fix:
-        parts.append("To mend it:")
+        parts.append(MEND)
         parts.extend(f"  {line}" for line in fix.splitlines())
     return "\n".join(parts)
+
+
+def taken_apart(message: str) -> tuple[str, str]:
+    """What happened, and the code that mends it, of a message put together by `compose`.
+
+    >>> taken_apart(compose("no value", fix="dim=1"))
+    ('no value', 'dim=1')
+    """
+    said, _, fix = message.partition(f"\n{MEND}\n")
+    return said, textwrap.dedent(fix)

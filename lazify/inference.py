@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import torch
 
-from lazify.errors import AmbiguousInferenceError, InferenceError, compose
+from lazify.errors import AmbiguousInferenceError, InferenceError, compose, taken_apart
 from lazify.probing import Probe, Run
 from lazify.recipe import Recipe
 from lazify.rules import Axis, Computed, Rule, Unknown
@@ -334,7 +334,9 @@ def _constructor_argument(name: str, recipe: Recipe, known: Mapping[str, Any]) -
 
 
 def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[str, Any]) -> InferenceError:
+    """The message. A rule that raised knows best what mends it, if it says so."""
     wrapped = recipe.wrapped.__name__
+    text, fix = taken_apart(reason.text)
     advice = {
         Unknown: f"lazify({wrapped}, exclude={{{name!r}: axis(1)}})  # or axis(n, of=...), or a function",
         Axis: f"lazify({wrapped}, exclude={{{name!r}: axis(n, of='...')}})  # another argument of forward",
@@ -346,8 +348,8 @@ def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[
                 ("parameter", name),
                 ("forward", f"{wrapped}.forward{recipe.forward}"),
                 ("called with", _called_with(call)),
-                ("tried", f"{rule}: {reason.text}"),
+                ("tried", f"{rule}: {text}"),
             ],
-            f"{advice}\n{recipe.called}(..., {name}=...)  # or give it",
+            fix or f"{advice}\n{recipe.called}(..., {name}=...)  # or give it",
         )
     )

@@ -19,6 +19,7 @@ import torch
 import wrapt
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from lazify.building import Plan
@@ -163,6 +164,18 @@ class LazyInstance(Recorded):
         """Called by Dynamo before it traces a lazy module, with its own fakes of the arguments."""
         args, kwargs = tree_map_only(torch.Tensor, concrete, (tuple(args), dict(kwargs or {})))
         first_call(module, args, kwargs, None)
+
+    def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """As of torch's own lazy modules: become real for this input, without a call."""
+        first_call(cast("nn.Module", self), args, kwargs, None)
+
+    def has_uninitialized_params(self) -> bool:
+        """Those of modules inside included; True where it cannot be told."""
+        module = cast("nn.Module", self)
+        try:
+            return any(map(is_lazy, (*module.parameters(), *module.buffers())))
+        except NotMaterializedError:
+            return True
 
     def _replicate_for_data_parallel(self) -> NoReturn:
         raise NotMaterializedError(_waiting(self, "_replicate_for_data_parallel"))
@@ -312,7 +325,8 @@ class LazyInstance(Recorded):
 
     def __dir__(self) -> Iterable[str]:
         pending = waiting(cast("nn.Module", self))
-        return sorted({*dir(type(self)), *(vars(pending.attached()) if pending is not None else ())})
+        known = () if pending is None else (*vars(pending.attached()), *self._lazify_told(sys._getframe()))
+        return sorted({*dir(type(self)), *known})
 
     # seeing
 
@@ -474,8 +488,7 @@ def _make(recipe: Recipe) -> type[nn.Module]:
     wrapped = recipe.wrapped
     doc = _documented(recipe)
     namespace: dict[str, Any] = {
-        # where it can be found by name, if anywhere
-        "__module__": "lazify.nn" if recipe.options is None and wrapped in KNOWN else wrapped.__module__,
+        "__module__": _home(recipe),
         "__qualname__": recipe.name,
         "__doc__": doc,
         RECIPE: recipe,
@@ -499,6 +512,11 @@ def _make(recipe: Recipe) -> type[nn.Module]:
     torchs = () if issubclass(wrapped, LazyModuleMixin) else (LazyModuleMixin,)
     made: type[nn.Module] = quiet_subclass(metaclass, recipe.name, (LazyInstance, wrapped, *torchs), namespace)
     return made
+
+
+def _home(recipe: Recipe) -> str:
+    """The module in which the lazy class is found by its name, if there is one."""
+    return "lazify.nn" if recipe.options is None and recipe.wrapped in KNOWN else recipe.wrapped.__module__
 
 
 def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:

@@ -46,7 +46,7 @@ from lazify.restoring import (
     contents,
     random_state,
 )
-from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, hidden_from_dynamo, is_made_here
+from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, hidden_from_dynamo, is_made_here, traces
 
 __all__ = ["call", "first_call", "follow"]
 
@@ -72,7 +72,18 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     pending: Pending | None = module.__dict__.get(PENDING)
     if pending is None:  # another thread came first
         return module(*args, **kwargs)
+    if traces(*args, *kwargs.values()):
+        return _traced(module, pending, args, kwargs)
     return _first_of_all(module, pending, args, kwargs)
+
+
+def _traced(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """torch.fx traces: what stands for one of torch's modules enters the graph as it is, lazy."""
+    vars(module)["__module__"] = pending.recipe.wrapped.__module__  # by which it knows torch's
+    try:
+        return nn.Module.__call__(module, *args, **kwargs)
+    finally:
+        vars(module).pop("__module__", None)
 
 
 @hidden_from_dynamo

@@ -14,7 +14,6 @@ https://mypy.readthedocs.io/en/stable/extending_mypy.html#extending-mypy-using-p
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -104,22 +103,28 @@ class Added:
 
 @dataclass(frozen=True)
 class Wish:
-    """Names that leave the signature, and the parameters that only rules read."""
+    """Which parameters leave the signature, by number and name, and those that only rules read."""
 
-    dropped: tuple[str, ...]
+    dropped: tuple[tuple[int, str], ...]
     added: tuple[Added, ...] = ()
 
     def applied(self, constructor: CallableType, annotation: Callable[[str, str], Type]) -> CallableType:
         taken = [*zip(constructor.arg_types, constructor.arg_kinds, constructor.arg_names, strict=True)]
-        keywords = [each for each in taken if each[1] == ArgKind.ARG_STAR2]
-        kept = [each for each in taken if each[2] not in self.dropped and each[1] != ArgKind.ARG_STAR2]
-        free = [(kind, ArgKind.ARG_NAMED_OPT, name) for kind, _, name in taken if name in self.dropped]
+        dropped = dict(self.dropped)  # by number: mypy has no names of positional-only ones
+        rest = [each for number, each in enumerate(taken) if number not in dropped]
+        keywords = [each for each in rest if each[1] == ArgKind.ARG_STAR2]
+        kept = [each for each in rest if each[1] != ArgKind.ARG_STAR2]
+        free = [(taken[number][0], ArgKind.ARG_NAMED_OPT, name) for number, name in dropped.items()]
         new = [
             (annotation(p.function, p.name), ArgKind.ARG_NAMED if p.required else ArgKind.ARG_NAMED_OPT, p.name)
             for p in self.added
         ]
-        types, kinds, names = zip(*kept, *new, *free, *keywords, strict=True) if taken else ((), (), ())
-        return constructor.copy_modified(arg_types=list(types), arg_kinds=list(kinds), arg_names=list(names))
+        now = [*kept, *new, *free, *keywords]
+        return constructor.copy_modified(
+            arg_types=[each[0] for each in now],
+            arg_kinds=[each[1] for each in now],
+            arg_names=[each[2] for each in now],
+        )
 
 
 def _wish_of(cls: TypeInfo) -> Wish | None:
@@ -128,7 +133,8 @@ def _wish_of(cls: TypeInfo) -> Wish | None:
     if definer is None or KEY not in definer.metadata:
         return None
     stored = definer.metadata[KEY]
-    return Wish(tuple(stored["dropped"]), tuple(Added(**each) for each in stored["added"]))
+    dropped = tuple((number, name) for number, name in stored["dropped"])
+    return Wish(dropped, tuple(Added(**each) for each in stored["added"]))
 
 
 def _wish(cls: TypeInfo, exclude: Expression | None, fail: Callable[[str], None]) -> Wish | None:
@@ -139,7 +145,7 @@ def _wish(cls: TypeInfo, exclude: Expression | None, fail: Callable[[str], None]
         return None
     if not rules:
         names = _decided(cls, constructor, forward)
-        return Wish(tuple(names)) if names else None
+        return Wish(_numbered(names, constructor)) if names else None
     open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in constructor.parameters.values())
     unknown = [name for name in rules if name not in constructor.parameters]
     if unknown and not open_ended:
@@ -155,7 +161,12 @@ def _wish(cls: TypeInfo, exclude: Expression | None, fail: Callable[[str], None]
         for p in _parameters(rule)
         if p.name not in known
     )
-    return Wish(tuple(rules), tuple({each.name: each for each in found}.values()))
+    return Wish(_numbered(rules, constructor), tuple({each.name: each for each in found}.values()))
+
+
+def _numbered(names: Iterable[str], constructor: Signature) -> tuple[tuple[int, str], ...]:
+    order = list(constructor.parameters)
+    return tuple((order.index(name), name) for name in names if name in order)
 
 
 def _decided(cls: TypeInfo, constructor: Signature, forward: Signature) -> Iterable[str]:
@@ -210,18 +221,22 @@ def _signature(cls: TypeInfo, method: str) -> Signature:
 
 
 def _read(function: FuncDef | nodes.LambdaExpr) -> Signature:
+    """What is written; of a function from mypy's cache, all but the defaults."""
     declared = function.type if isinstance(function.type, CallableType) else function.unanalyzed_type
     types: list[Any] = list(declared.arg_types) if isinstance(declared, CallableType) else []
+    arguments: list[nodes.Argument] = getattr(function, "arguments", None) or []
+    defaults = {argument.variable.name: argument.initializer for argument in arguments}
+    names = [argument.variable.name for argument in arguments] or function.arg_names
     parameters = []
-    for number, (argument, kind) in enumerate(zip(function.arguments, function.arg_kinds, strict=True)):
+    for number, (name, kind) in enumerate(zip(names, function.arg_kinds, strict=True)):
         annotation = str(types[number]) if number < len(types) else Parameter.empty
         annotation = Parameter.empty if annotation == "Any" else annotation
-        default = _value(argument.initializer) if argument.initializer is not None else Parameter.empty
-        parameters.append(Parameter(argument.variable.name, KINDS[kind], default=default, annotation=annotation))
-    return inspect.Signature(parameters, __validate_parameters__=False)
+        default = _value(defaults.get(name or "")) if kind.is_optional() else Parameter.empty
+        parameters.append(Parameter(name or f"_{number}", KINDS[kind], default=default, annotation=annotation))
+    return Signature(parameters, __validate_parameters__=False)
 
 
-def _value(default: Expression) -> Any:
+def _value(default: Expression | None) -> Any:
     """A default as conventions look at it: numbers, text, truth values, a rule."""
     if isinstance(default, (nodes.IntExpr, nodes.FloatExpr, nodes.StrExpr)):
         return default.value

@@ -22,7 +22,17 @@ from lazify.torch_private import (
     without_torch_function,
 )
 
-__all__ = ["Choice", "Placeholder", "adopted", "become", "choice", "placeholder_for", "substitute", "uninitialized"]
+__all__ = [
+    "Choice",
+    "Placeholder",
+    "adopted",
+    "become",
+    "choice",
+    "convert",
+    "placeholder_for",
+    "substitute",
+    "uninitialized",
+]
 
 
 def _nobody() -> None:
@@ -94,6 +104,13 @@ def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
     return placeholder
 
 
+def _size(placeholder: Any, *_: Any) -> Any:
+    """Torch's own `size()` would say `(0,)`."""
+    raise ValueError(
+        f"Attempted to use an uninitialized parameter in `{placeholder.torchs.__name__}.size()`: it has no shape yet"
+    )
+
+
 def _type(placeholder: Any, dtype: Any = None) -> Any:
     if not isinstance(dtype, torch.dtype):
         raise ValueError("an uninitialized tensor is converted to a torch.dtype")
@@ -104,7 +121,7 @@ def _type(placeholder: Any, dtype: Any = None) -> Any:
 _OWN: Mapping[Any, Callable[..., Any]] = {
     torch.Tensor.requires_grad_: _requires_grad_,
     torch.Tensor.dim: lambda placeholder: placeholder.ndim,
-    torch.Tensor.size: lambda placeholder, *_: placeholder.shape,  # raises torch's own error; torch's would say (0,)
+    torch.Tensor.size: _size,
     torch.Tensor.bfloat16: lambda placeholder: placeholder.to(torch.bfloat16),
     torch.Tensor.type: _type,
     torch.is_complex: lambda placeholder: placeholder.dtype.is_complex,
@@ -125,6 +142,19 @@ def _made(cls: Any, like: Any) -> Any:
         made = cls(requires_grad=like.requires_grad, device=like.device, dtype=like.dtype)
     made.expected = like.requires_grad
     return made
+
+
+def convert(placeholder: Any, device: torch.device, dtype: torch.dtype) -> None:
+    """Let it say that the real tensor will be there and of that type."""
+    if (placeholder.device, placeholder.dtype) == (device, dtype):
+        return
+    with unset_fake_mode(), without_torch_function():
+        if weakref.getweakrefs(placeholder):  # which a swap would leave with the other one
+            placeholder.data = torch.empty(0, device=device, dtype=dtype)
+            return
+        twin = type(placeholder)(requires_grad=placeholder.requires_grad, device=device, dtype=dtype)
+        twin.__dict__ = placeholder.__dict__.copy()
+        swap_tensors(placeholder, twin)
 
 
 def placeholder_for(tensor: torch.Tensor) -> Any:

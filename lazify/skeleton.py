@@ -23,7 +23,7 @@ from lazify.construction import eager, quiet_subclass, set_class
 from lazify.errors import NotMaterializedError, compose
 from lazify.inference import derived, is_derived
 from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
-from lazify.placeholders import Placeholder, adopted, placeholder_for, rank_of, substitute
+from lazify.placeholders import Placeholder, adopted, convert, placeholder_for, rank_of, substitute
 from lazify.probing import Origins, outline
 from lazify.recipe import Recipe
 from lazify.rules import Axis
@@ -89,6 +89,10 @@ class Skeleton:
             for name in unknown.get(path, ()):
                 vars(module).pop(name, None)
             self._fill(path, module, users, made)
+        if (device := given.get("device")) is not None:  # which fakes do not follow
+            for _, placeholder in made.values():
+                with suppress(RuntimeError, TypeError, AssertionError):  # not here: the real construction will say so
+                    convert(placeholder, torch.empty(0, device=device).device, placeholder.dtype)
         substitute(own.values(), made)
         for path, module in own.items():
             if path:
@@ -156,17 +160,18 @@ class Skeleton:
                 self.quiet = False
         return target
 
-    def _convert(self, tensors: Iterable[Any], entry: Entry) -> None:
-        """Torch's own conversion of placeholders: dtype and, where torch can, device."""
-        placeholders = {str(number): each for number, each in enumerate(tensors)}
-        holder = nn.Module()
-        holder._parameters = {name: each for name, each in placeholders.items() if _is_parameter(each)}
-        holder._buffers = {name: each for name, each in placeholders.items() if not _is_parameter(each)}
-        with suppress(ValueError, NotImplementedError):  # torch refuses: waits for the real tensor
-            getattr(holder, entry.method)(*entry.args, **entry.kwargs)
-        for name, buffer in holder._buffers.items():  # these it exchanges
-            if buffer is not None and buffer is not placeholders[name]:
-                placeholders[name].data = torch.empty(0, device=buffer.device, dtype=buffer.dtype)
+    def _convert(self, placeholders: Iterable[Any], entry: Entry) -> None:
+        """Torch's own conversion, of empty tensors in their places."""
+        for placeholder in placeholders:
+            holder, empty = nn.Module(), torch.empty(0, device=placeholder.device, dtype=placeholder.dtype)
+            holder.register_buffer("it", empty)
+            if _is_parameter(placeholder):
+                holder = nn.Module()
+                holder.it = nn.Parameter(empty, requires_grad=False)
+            with suppress(Exception):  # waits for the real tensor
+                getattr(holder, entry.method)(*entry.args, **entry.kwargs)
+                converted: Any = holder.it
+                convert(placeholder, converted.device, converted.dtype)
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
         """What was handed out as submodules: parts, and lazy instances inside."""

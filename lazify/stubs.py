@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 import pkgutil
 import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from inspect import Parameter
+from inspect import Parameter, Signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,7 +29,6 @@ from lazify.signatures import SELF
 __all__ = ["lazy_classes", "stub", "write"]
 
 ANY = "typing.Any"
-STARS: Mapping[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 #: What holds other things, of whatever type: one word each.
 HOLDERS: Mapping[Any, str] = {
     list: f"list[{ANY}]",
@@ -37,6 +37,12 @@ HOLDERS: Mapping[Any, str] = {
     dict: f"dict[{ANY}, {ANY}]",
 }
 Statement = ast.stmt
+
+
+class _Source(str):
+    """Source text that a `Signature` prints as it is."""
+
+    __repr__ = str.__str__
 
 
 def write(name: str, directory: Path | None = None) -> list[Path]:
@@ -125,7 +131,7 @@ def stub(module: ModuleType) -> str:
     writer = _Writer(module)
     body = list(writer.statements(ast.parse(_source(module)).body))
     header = f"# Made by: python -m lazify stub {module.__name__}\n"
-    imports = [ast.parse(f"import {name}").body[0] for name in sorted({*writer.imports, "typing"})]
+    imports = [ast.parse(line).body[0] for line in sorted({*writer.imports, "import typing"})]
     return header + "\n".join(ast.unparse(ast.fix_missing_locations(each)) for each in (*imports, *body)) + "\n"
 
 
@@ -145,7 +151,7 @@ class _Writer:
         self.declared: set[str] = set()
 
     def statements(self, body: Iterable[Statement]) -> Iterator[Statement]:
-        for statement in body:
+        for statement in _flat(body):
             yield from self.statement(statement)
 
     def statement(self, node: Statement) -> Iterator[Statement]:
@@ -160,11 +166,6 @@ class _Writer:
         elif isinstance(node, ast.Assign):
             for name in _targets(node):
                 yield from self.assigned(name, node)
-        elif isinstance(node, ast.If):
-            if ast.unparse(node.test) != "__name__ == '__main__'":
-                yield from self.statements([*node.body, *node.orelse])
-        elif isinstance(node, (ast.Try, ast.With)):
-            yield from self.statements(node.body)
 
     def assigned(self, name: str, node: ast.Assign) -> Iterator[Statement]:
         value = vars(self.module).get(name)
@@ -197,7 +198,7 @@ class _Writer:
         known = {each.name for each in node.body if isinstance(each, (ast.FunctionDef, ast.ClassDef))}
         attributes = dict(self.attributes(node))
         written = False
-        for each in node.body:
+        for each in _flat(node.body):
             if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 if each.name == "__init__" and recipe is not None:
                     yield self.constructor("__init__", recipe, "None", _annotations(each))
@@ -251,26 +252,17 @@ class _Writer:
         dropped = [recipe.signature.parameters[name] for name in recipe.rules if name in recipe.signature.parameters]
         dropped = [p.replace(kind=Parameter.KEYWORD_ONLY, default=None) for p in dropped]
         shown = [p for p in recipe.shown.parameters.values() if p.name != SELF.name]
-        first = "self" if method == "__init__" else "cls"
-        text = ", ".join([first, *self.parameters([*shown, *dropped], recipe, written)])
-        return ast.parse(f"def {method}({text}) -> {result}: ...").body[0]
+        parameters = sorted((*shown, *dropped), key=lambda p: p.kind)  # Python's own order, in which kinds are numbered
+        positional = parameters[:1] and parameters[0].kind is Parameter.POSITIONAL_ONLY
+        kind = Parameter.POSITIONAL_ONLY if positional else Parameter.POSITIONAL_OR_KEYWORD
+        first = Parameter("self" if method == "__init__" else "cls", kind)
+        signature = Signature([first, *(self.parameter(p, recipe, written) for p in parameters)])
+        return ast.parse(f"def {method}{signature} -> {result}: ...").body[0]
 
-    def parameters(self, parameters: list[Parameter], recipe: Recipe, written: Mapping[str, str]) -> list[str]:
-        ordered = sorted(parameters, key=lambda p: p.kind)  # Python's own order, in which they are numbered
-        kinds = [p.kind for p in ordered]
-        parts: list[str] = []
-        for number, p in enumerate(ordered):
-            if (
-                p.kind is Parameter.KEYWORD_ONLY
-                and Parameter.VAR_POSITIONAL not in kinds
-                and p.kind not in kinds[:number]
-            ):
-                parts.append("*")
-            annotation = written.get(p.name) or self.formatted(p.annotation, recipe.wrapped)
-            parts.append(f"{STARS.get(p.kind, '')}{p.name}: {annotation}" + ("" if p.default is p.empty else " = ..."))
-            if p.kind is Parameter.POSITIONAL_ONLY and p.kind not in kinds[number + 1 :]:
-                parts.append("/")
-        return parts
+    def parameter(self, p: Parameter, recipe: Recipe, written: Mapping[str, str]) -> Parameter:
+        annotation = written.get(p.name) or self.formatted(p.annotation, recipe.wrapped)
+        default = p.default if p.default is p.empty else _Source(_default(p.default, annotation))
+        return p.replace(annotation=_Source(annotation), default=default)
 
     # types
 
@@ -313,8 +305,13 @@ class _Writer:
             return ANY
         if where == self.module.__name__:
             return name
-        self.imports.add(where)
-        return f"{where}.{name}"
+        package = where.split(".")[0]
+        if vars(self.module).get(package, sys.modules[package]) is sys.modules[package]:
+            self.imports.add(f"import {where}")
+            return f"{where}.{name}"
+        alias = "_" + where.replace(".", "_")  # `from lazify import lazify`: the name of the package is another's here
+        self.imports.add(f"import {where} as {alias}")
+        return f"{alias}.{name}"
 
     def type_of(self, value: Any) -> str:
         if value is None or isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
@@ -341,6 +338,18 @@ class _Writer:
         if isinstance(expression, ast.Attribute):
             return getattr(self.evaluated(expression.value), expression.attr, None)
         return None
+
+
+def _flat(body: Iterable[Statement]) -> Iterator[Statement]:
+    """What is there under conditions, too."""
+    for node in body:
+        if isinstance(node, ast.If):
+            if ast.unparse(node.test) != "__name__ == '__main__'":
+                yield from _flat([*node.body, *node.orelse])
+        elif isinstance(node, (ast.Try, ast.With)):
+            yield from _flat(node.body)
+        else:
+            yield node
 
 
 def _is_type(value: Any) -> bool:
@@ -384,6 +393,22 @@ def _is_static(method: Any) -> bool:
     return any(ast.unparse(each) in ("staticmethod", "classmethod") for each in method.decorator_list)
 
 
+def _literal(default: ast.expr, annotation: ast.expr | None) -> ast.expr:
+    try:
+        value = ast.literal_eval(default)
+    except ValueError:
+        value = ...
+    return ast.parse(_default(value, ast.unparse(annotation) if annotation is not None else ANY), mode="eval").body
+
+
+def _default(value: Any, annotation: str) -> str:
+    """A default as it can be read, where it is one word and no checker will object."""
+    if value is None:
+        return "None" if annotation == ANY or "None" in annotation or "Optional" in annotation else "..."
+    simple = isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))
+    return repr(value) if simple and type(value) in (bool, int, str, float) else "..."
+
+
 def _typed(node: Any, in_class: bool) -> Any:
     """A function without its body, `Any` where nothing is annotated."""
     arguments = node.args
@@ -393,8 +418,10 @@ def _typed(node: Any, in_class: bool) -> Any:
     for each in (*positional, *arguments.kwonlyargs, *variadic):
         if each.annotation is None and each not in bound:
             each.annotation = ast.parse(ANY, mode="eval").body
-    arguments.defaults = [ast.Constant(...) for _ in arguments.defaults]
-    arguments.kw_defaults = [None if each is None else ast.Constant(...) for each in arguments.kw_defaults]
+    given = [*zip(positional[-len(arguments.defaults) or len(positional) :], arguments.defaults, strict=True)]
+    arguments.defaults = [_literal(default, each.annotation) for each, default in given]
+    keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    arguments.kw_defaults = [default and _literal(default, each.annotation) for each, default in keywords]
     if node.returns is None:
         node.returns = ast.parse("None" if node.name == "__init__" else ANY, mode="eval").body
     node.body = [ast.Expr(ast.Constant(...))]

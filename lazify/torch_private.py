@@ -36,6 +36,7 @@ __all__ = [
     "is_made_here",
     "is_shared_with_autograd",
     "outside_transforms",
+    "traces",
     "tree_map_only",
     "unset_fake_mode",
     "without_torch_function",
@@ -55,8 +56,17 @@ GLOBAL_PRE_HOOKS = _module._global_forward_pre_hooks
 #: The code of what follows dotted paths to submodules.
 FOLLOWING_PATHS = frozenset({torch.nn.Module.get_submodule.__code__, NamedMemberAccessor.get_submodule.__code__})
 
+_MODULE_CALL = torch.nn.Module.__call__
+
 #: () -> bool, over all device types at once.
 any_autocast: Any = torch._C._is_any_autocast_enabled
+
+
+def traces(*arguments: Any) -> bool:
+    """Whether torch.fx traces this call: it has exchanged `nn.Module.__call__`, and hands proxies in."""
+    if torch.nn.Module.__call__ is _MODULE_CALL:
+        return False
+    return any(isinstance(each, torch.fx.Proxy) for each in arguments)
 
 
 def in_fake_mode() -> bool:

@@ -260,3 +260,16 @@ def test_conversions_of_the_model_around_tell_their_names():
         assert (seen["entry"].method, seen["entry"].kwargs) == (name, kwargs)
     model._apply(lambda t: t)
     assert seen["entry"] is None
+
+
+def test_tracing_is_seen():
+    seen = []
+
+    class Asking(nn.Module):
+        def forward(self, x):
+            seen.append(torch_private.traces(x))
+            return x
+
+    torch.fx.symbolic_trace(Asking())
+    Asking()(torch.zeros(1))
+    assert seen == [True, False]

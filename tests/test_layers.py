@@ -495,9 +495,7 @@ def test_inverted_bottleneck_decides_its_residual_when_constructed():
 
 def test_inverted_bottleneck_reduces_by_four_unless_told():
     def inside(**given: Any) -> int:
-        return layers.InvertedBottleneck(
-            8, 8, expansion_ratio=2, use_se=True, **given
-        ).layers.se.layers[1].out_channels
+        return layers.InvertedBottleneck(8, 8, expansion_ratio=2, use_se=True, **given).layers.se.layers[1].out_channels
 
     assert (inside(), inside(se_reduction_ratio=8)) == (4, 2)
 

@@ -1,0 +1,154 @@
+"""Exact constructors, with `plugins = ["lazify.mypy"]`. Every ignore must be needed: a line without its error fails."""
+
+import torch
+from torch import nn
+from typing_extensions import assert_type
+
+from lazify import axis, lazify
+
+
+class Block(nn.Module):
+    def __init__(self, heads: int, dim: int, /, scale: float = 1.0, *, context_dim: int, out: str = "") -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        return x + context
+
+
+def doubled(dim: int, x: torch.Tensor, factor: int, offset: int = 0) -> int:
+    return factor * dim + offset + x.dim()
+
+
+# the function form: a list, a tuple, a set, one name, a mapping
+Listed = lazify(Block, exclude=["dim", "context_dim"])
+assert_type(Listed(4), Block)
+assert_type(Listed(4, 0.5, out="a"), Block)
+assert_type(Listed(4, context_dim=3), Block)
+Listed()  # type: ignore[call-arg]
+Listed("4")  # type: ignore[arg-type]
+Listed(4, 0.5, "a")  # type: ignore[call-arg]
+Listed(4, context_dim="3")  # type: ignore[arg-type]
+lazify(Block, exclude=("heads", "dim", "context_dim"))()
+lazify(Block, exclude=("heads", "dim"))()  # type: ignore[call-arg]
+lazify(Block, exclude={"dim"})(4, context_dim=3)
+lazify(Block, exclude="dim")(4)  # type: ignore[call-arg]
+
+Ruled = lazify(Block, exclude={"dim": axis(-1), "context_dim": doubled})
+assert_type(Ruled(4, factor=2), Block)
+Ruled(4, factor=2, offset=1)
+Ruled(4)  # type: ignore[call-arg]
+Ruled(4, factor="2")  # type: ignore[arg-type]
+lazify(Block, exclude={"dim": lambda x, ratio, extra=0: x.shape[-1] // ratio, "context_dim": axis(-1)})(4, ratio=2)
+lazify(Block, exclude={"dim": lambda x, ratio: x.shape[-1] // ratio, "context_dim": axis(-1)})(4)  # type: ignore[call-arg]
+
+# where lazify decides: the table of torch.nn, names
+assert_type(lazify(nn.GroupNorm)(num_groups=4), nn.GroupNorm)
+lazify(nn.GroupNorm)(num_groups=4, num_channel=8)  # type: ignore[call-arg]
+lazify(nn.LSTM)(16, num_layers="2")  # type: ignore[arg-type]
+lazify(nn.Bilinear)(5, "a")  # type: ignore[arg-type]
+
+
+class Late(nn.Module):
+    def __init__(self, out_channels: int, in_channels: int, stride: int = 1) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+assert_type(lazify(Late)(8, 2), Late)
+lazify(Late)(8, 2, 3)  # type: ignore[call-arg]
+
+# unknown names are errors where they are written
+lazify(Late, exclude=["in_chanels"])  # type: ignore[misc]
+nn.Sequential(lazify(Late, exclude="nothing")(8))  # type: ignore[misc]
+
+
+# the decorator form
+@lazify(exclude=["dim", "context_dim"])
+class Decorated(nn.Module):
+    def __init__(self, heads: int, dim: int, scale: float = 1.0, *, context_dim: int, out: str = "") -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        return x + context
+
+
+assert_type(Decorated(4), Decorated)
+assert_type(Decorated(4, 0.5, out="a"), Decorated)
+assert_type(Decorated(4, dim=8, context_dim=8), Decorated)
+Decorated()  # type: ignore[call-arg]
+Decorated(4, 0.5, "a")  # type: ignore[call-arg]
+Decorated(4, "a")  # type: ignore[arg-type]
+
+
+class WithItsOwn(Decorated):
+    """`super().__init__` is the constructor as it was written."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(4, width, context_dim=width)
+
+
+class Inheriting(Decorated):
+    pass
+
+
+assert_type(WithItsOwn(3), WithItsOwn)
+assert_type(Inheriting(4), Inheriting)
+Inheriting()  # type: ignore[call-arg]
+
+
+@lazify
+class Marked(nn.Module):
+    def __init__(self, out_channels: int, in_channels: int = axis(1), stride: int = 1) -> None:
+        super().__init__()
+
+
+assert_type(Marked(8, 2), Marked)
+Marked(8, 2, 3)  # type: ignore[call-arg]
+
+
+@lazify
+class Guessed(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+assert_type(Guessed(8), Guessed)
+Guessed(8, 3)  # type: ignore[call-arg]
+
+
+@lazify(exclude={"dim": doubled})
+class Derived(nn.Module):
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+assert_type(Derived(8, factor=2), Derived)
+Derived(8)  # type: ignore[call-arg]
+Derived(8, factor="2")  # type: ignore[arg-type]
+
+
+@lazify(exclude="nothing")  # type: ignore[misc]
+class Misnamed(nn.Module):
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+
+
+@lazify()
+class CalledWithNothing(nn.Module):
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+CalledWithNothing(8)
+CalledWithNothing()  # type: ignore[call-arg]
