@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import html
-import itertools
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature
 from types import BuiltinFunctionType, FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,24 +18,18 @@ from lazify.memory import Materialized, Opaque, recall
 from lazify.pending import waiting
 from lazify.recipe import Recipe
 from lazify.rules import Axis
+from lazify.tables import (
+    ExplainedParameter,
+    aligned,
+    code,
+    explained_parameters,
+    html_table,
+    side_by_side,
+    signatures_html,
+)
 from lazify.trees import walk
 
 __all__ = ["ExplainedClass", "ExplainedModel", "ExplainedModule", "ExplainedParameter", "explain", "lazy_modules"]
-
-
-class ExplainedParameter(NamedTuple):
-    """One constructor parameter.
-
-    Attributes:
-        name: its name.
-        original, lazified: how it stands in the two signatures; empty where it does not.
-        rule: where its value comes from; empty where it is given.
-    """
-
-    name: str
-    original: str
-    lazified: str
-    rule: str
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -60,16 +51,12 @@ class ExplainedClass:
 
     def __str__(self) -> str:
         rows = [(p.original, p.lazified or f"-- {p.rule}") for p in self.parameters]
-        return "\n".join(_side_by_side([(f"{self.wrapped.__name__}(", f"{self.name}("), *rows, (")", ")")]))
+        return "\n".join(side_by_side([(f"{self.wrapped.__name__}(", f"{self.name}("), *rows, (")", ")")]))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows: list[tuple[str, ...]] = [
-            (_struck(p.original) if p.rule and not p.lazified else _code(p.original), _code(p.lazified), _code(p.rule))
-            for p in self.parameters
-        ]
-        return _html_table(f"{self.name}", (self.wrapped.__name__, self.name, "inferred from"), rows)
+        return signatures_html(self.wrapped.__name__, self.name, self.parameters, {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +107,7 @@ class ExplainedModel:
             state = "still lazy" if module.lazy else ""
             lines.append(f"{module.path or '(the model)'}: {module.class_name} {state}".rstrip())
             rows = [(f"  {name}", value, rule, origin) for name, value, rule, origin in _rows(module)]
-            lines += list(_aligned(rows))
+            lines += aligned(rows)
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -129,9 +116,9 @@ class ExplainedModel:
         rows: list[tuple[str, ...]] = []
         for module in self.modules:
             for at, (name, value, rule, origin) in enumerate(_rows(module)):
-                where = (_code(module.path or "(the model)"), _code(module.class_name)) if at == 0 else ("", "")
-                rows.append((*where, _code(f"{name} = {value}"), _code(rule), _code(origin)))
-        return _html_table("", ("module", "class", "inferred", "rule", "from"), rows)
+                where = (code(module.path or "(the model)"), code(module.class_name)) if at == 0 else ("", "")
+                rows.append((*where, code(f"{name} = {value}"), code(rule), code(origin)))
+        return html_table("", ("module", "class", "inferred", "rule", "from"), rows)
 
     def code(self) -> str:
         """Python code that builds each materialized module with explicit arguments: laziness can be dropped.
@@ -211,20 +198,9 @@ def lazy_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _explained_class(recipe: Recipe) -> ExplainedClass:
-    shown = {name: p for name, p in recipe.shown.parameters.items() if name != "self"}
-    lazified = Signature(list(shown.values()))
-    names = [*recipe.signature.parameters, *(n for n in shown if n not in recipe.signature.parameters)]
-    names += [name for name in recipe.rules if name not in names]
-    parameters = tuple(
-        ExplainedParameter(
-            name,
-            _written(recipe.signature.parameters[name]) if name in recipe.signature.parameters else "",
-            _written(shown[name]) if name in shown else "",
-            str(recipe.rules[name]) if name in recipe.rules else "",
-        )
-        for name in names
-    )
-    return ExplainedClass(recipe.called, recipe.wrapped, recipe.signature, lazified, parameters)
+    shown = [p for name, p in recipe.shown.parameters.items() if name != "self"]
+    parameters = explained_parameters(recipe)
+    return ExplainedClass(recipe.called, recipe.wrapped, recipe.signature, Signature(shown), parameters)
 
 
 def _modules(model: nn.Module) -> Iterator[ExplainedModule]:
@@ -263,62 +239,6 @@ def _rows(module: ExplainedModule) -> Iterator[tuple[str, str, str, str]]:
     for name, rule in module.rules.items():
         value = repr(module.values[name]) if name in module.values else "?" if module.lazy else "its default"
         yield name, value, rule, module.origin(name)
-
-
-# ---------------------------------------------------------------------------------------------
-# Showing
-
-#: Width of one of two columns.
-COLUMN = 39
-
-
-class _Bare(str):
-    """Shown as its text, without quotes or address."""
-
-    __repr__ = str.__str__
-
-
-def _written(p: Parameter) -> str:
-    if isinstance(p.default, (type, FunctionType, BuiltinFunctionType)) and p.default is not p.empty:
-        p = p.replace(default=_Bare(p.default.__qualname__))
-    return str(p.replace(annotation=_Bare(p.annotation)) if isinstance(p.annotation, str) else p)
-
-
-def _side_by_side(rows: list[tuple[str, str]]) -> Iterator[str]:
-    """Two columns that fit a terminal; the first and the last row stand at the margin."""
-    for at, row in enumerate(rows):
-        indent = "" if at in (0, len(rows) - 1) else "  "
-        left, right = (
-            textwrap.wrap(cell, COLUMN, initial_indent=indent, subsequent_indent=4 * indent[:1] + indent)
-            for cell in row
-        )
-        for one, other in itertools.zip_longest(left, right, fillvalue=""):
-            yield f"{one:<{COLUMN}}  {other}".rstrip()
-
-
-def _aligned(rows: list[tuple[str, str, str, str]]) -> Iterator[str]:
-    widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
-    for name, value, rule, origin in rows:
-        line = f"{name:<{widths[0]}} = {value:<{widths[1]}}  {rule:<{widths[2]}}  {origin}"
-        yield line.rstrip()
-
-
-def _code(text: str) -> str:
-    return f"<code>{html.escape(text)}</code>" if text else ""
-
-
-def _struck(text: str) -> str:
-    return f"<del>{_code(text)}</del>" if text else ""
-
-
-def _html_table(caption: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    def line(tag: str, cells: tuple[str, ...]) -> str:
-        style = ' style="text-align: left"'
-        return "<tr>" + "".join(f"<{tag}{style}>{cell}</{tag}>" for cell in cells) + "</tr>"
-
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    body = "".join(line("td", row) for row in rows)
-    return f"<table>{title}<thead>{line('th', tuple(map(html.escape, head)))}</thead><tbody>{body}</tbody></table>"
 
 
 # ---------------------------------------------------------------------------------------------

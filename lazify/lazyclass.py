@@ -36,6 +36,7 @@ from lazify.restoring import random_state
 from lazify.rules import Axis
 from lazify.signatures import NOT_GIVEN, ORIGINAL, annotations_of, call_signature, unlazified
 from lazify.skeleton import CONTENT, Skeleton, report_names
+from lazify.tables import explained_parameters, signatures_html
 from lazify.torch_private import DYNAMO_HOOK, FOLLOWING_PATHS, concrete, tree_map_only
 from lazify.trees import walk
 
@@ -345,11 +346,13 @@ class LazyInstance(Recorded):
         return f"{pending.recipe.name}({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        """For Jupyter: what was given, what is open, and where that will come from."""
+        """For Jupyter: the two signatures, what was given, and where the rest will come from."""
         pending = waiting(cast("nn.Module", self))
-        rules = {} if pending is None else {n: r for n, r in pending.recipe.rules.items() if n not in pending.given}
-        rows = "".join(f"<li><code>{html.escape(f'{name} = {rule}')}</code></li>" for name, rule in rules.items())
-        return f"<code>{html.escape(repr(self))}</code><ul>{rows}</ul>"
+        if pending is None:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        recipe = pending.recipe
+        parameters = explained_parameters(recipe)
+        return signatures_html(recipe.wrapped.__name__, recipe.called, parameters, pending.given, repr(self))
 
     # copies
 

@@ -70,7 +70,7 @@ REFUSED = {
     "counting: `p.numel()`": ValueError,
     "`weight_norm`": ValueError,
     "`spectral_norm`": ValueError,
-    "`parametrizations.orthogonal`": RuntimeError,
+    "`parametrizations.orthogonal`": ValueError,
     "`prune.l1_unstructured`": NotMaterializedError,
     "`DistributedDataParallel`": RuntimeError,
     "`fully_shard`": RuntimeError,

@@ -23,6 +23,7 @@ FLOORS = [
     "known",
     "conventions",
     "recipe",
+    "tables",
     "torch_private",
     "trees",
     "probing",
@@ -69,6 +70,12 @@ def test_imports_go_down(name):
     assert name in FLOORS, f"give {name}.py its floor"
     below = set(FLOORS[: FLOORS.index(name)])
     assert imported(PACKAGE / f"{name}.py") <= below
+
+
+def test_what_ships_with_it_stands_on_the_public_face():
+    assert imported(PACKAGE / "nn.py") == {"__init__"}
+    for path in (PACKAGE / "layers").glob("*.py"):
+        assert imported(path) <= {"__init__", "errors", "layers"}
 
 
 def test_no_deferred_imports():
