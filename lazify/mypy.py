@@ -103,14 +103,16 @@ class Added:
 
 @dataclass(frozen=True)
 class Wish:
-    """Which parameters leave the signature, by number and name, and those that only rules read."""
+    """Which parameters leave the signature, by number (-1: not known yet) and name, and those that only rules read."""
 
     dropped: tuple[tuple[int, str], ...]
     added: tuple[Added, ...] = ()
 
     def applied(self, constructor: CallableType, annotation: Callable[[str, str], Type]) -> CallableType:
         taken = [*zip(constructor.arg_types, constructor.arg_kinds, constructor.arg_names, strict=True)]
-        dropped = dict(self.dropped)  # by number: mypy has no names of positional-only ones
+        names = constructor.arg_names  # those of positional-only ones it does not have: numbers
+        dropped = {names.index(n) if number < 0 and n in names else number: n for number, n in self.dropped}
+        dropped.pop(-1, None)
         rest = [each for number, each in enumerate(taken) if number not in dropped]
         keywords = [each for each in rest if each[1] == ArgKind.ARG_STAR2]
         kept = [each for each in rest if each[1] != ArgKind.ARG_STAR2]
@@ -139,34 +141,46 @@ def _wish_of(cls: TypeInfo) -> Wish | None:
 
 def _wish(cls: TypeInfo, exclude: Expression | None, fail: Callable[[str], None]) -> Wish | None:
     """From the class and the `exclude` as written; None where that cannot be told."""
-    constructor, forward = _signature(cls, "__init__"), _signature(cls, "forward")
+    is_later = "dataclass_tag" in cls.metadata and "__init__" not in cls.names  # a dataclass gets its constructor later
+    constructor, forward = _fields(cls) if is_later else _signature(cls, "__init__"), _signature(cls, "forward")
     rules = _rules(exclude)
     if rules is None:
         return None
-    if not rules:
-        names = _decided(cls, constructor, forward)
-        return Wish(_numbered(names, constructor)) if names else None
-    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in constructor.parameters.values())
-    unknown = [name for name in rules if name not in constructor.parameters]
-    if unknown and not open_ended:
+    names = list(rules or _decided(cls, constructor, forward))
+    unknown = [name for name in names if name not in constructor.parameters]
+    if unknown and not any(p.kind is Parameter.VAR_KEYWORD for p in constructor.parameters.values()):
         fail(
             f'"{cls.name}" has no constructor parameter {", ".join(map(repr, unknown))}; '
             f"it has {', '.join(constructor.parameters)}"
         )
         return None
-    known = {*forward.parameters, *constructor.parameters, *rules}
+    order = [] if is_later else list(constructor.parameters)
+    numbers = (order.index(name) if name in order else -1 for name in names)
+    added = _added(rules, {*forward.parameters, *constructor.parameters})
+    return Wish(tuple(zip(numbers, names, strict=True)), added) if names else None
+
+
+def _added(rules: Mapping[str, Expression | None], known: set[str]) -> tuple[Added, ...]:
+    """The parameters of rules that are neither arguments of `forward` nor of the constructor."""
     found = (
         Added(p.name, p.default is p.empty, rule.fullname if isinstance(rule, nodes.RefExpr) else "")
         for rule in rules.values()
         for p in _parameters(rule)
-        if p.name not in known
+        if p.name not in known and p.name not in rules
     )
-    return Wish(_numbered(rules, constructor), tuple({each.name: each for each in found}.values()))
+    return tuple({each.name: each for each in found}.values())
 
 
-def _numbered(names: Iterable[str], constructor: Signature) -> tuple[tuple[int, str], ...]:
-    order = list(constructor.parameters)
-    return tuple((order.index(name), name) for name in names if name in order)
+def _fields(cls: TypeInfo) -> Signature:
+    """Of a dataclass, the names: what is annotated in it and in its bases."""
+    variables = {
+        name: symbol.node
+        for base in reversed(cls.mro)
+        for name, symbol in base.names.items()
+        if "dataclass_tag" in base.metadata
+    }
+    names = [n for n, each in variables.items() if isinstance(each, nodes.Var) and not each.is_classvar]
+    return Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in names])
 
 
 def _decided(cls: TypeInfo, constructor: Signature, forward: Signature) -> Iterable[str]:

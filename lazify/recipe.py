@@ -30,7 +30,7 @@ from lazify.signatures import (
 
 __all__ = ["Exclude", "Recipe", "compile_recipe", "normalized"]
 
-Exclude: TypeAlias = "str | Iterable[str] | Mapping[str, Any] | None"
+Exclude: TypeAlias = str | Iterable[str] | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

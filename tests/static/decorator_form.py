@@ -1,5 +1,8 @@
 """Types of decorated classes without any plugin. Every ignore must be needed: a line without its error fails."""
 
+import dataclasses
+from typing import Generic, TypeVar
+
 import torch
 from torch import nn
 from typing_extensions import assert_type
@@ -68,3 +71,30 @@ def as_classes(marked: Marked, called: Called, named: Named, bare: Bare) -> list
 
 
 wrong: Named = Sub  # type: ignore[assignment]
+
+
+T = TypeVar("T")
+
+
+@lazify
+class Holding(nn.Module, Generic[T]):
+    def __init__(self, item: T, *, in_features: int = axis(-1)) -> None:
+        super().__init__()
+        self.item = item
+
+
+assert_type(Holding("a"), Holding[str])
+assert_type(Holding(3).item, int)
+
+
+@lazify(exclude=["dim"])
+@dataclasses.dataclass(eq=False)
+class Data(nn.Module):
+    dim: int
+    heads: int = 2
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+
+assert_type(Data(dim=3, heads=4), Data)

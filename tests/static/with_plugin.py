@@ -1,10 +1,16 @@
 """Exact constructors, with `plugins = ["lazify.mypy"]`. Every ignore must be needed: a line without its error fails."""
 
+import dataclasses
+from typing import Generic, TypeVar
+
 import torch
 from torch import nn
 from typing_extensions import assert_type
 
+import lazify as toolkit
 from lazify import axis, lazify
+
+T = TypeVar("T")
 
 
 class Block(nn.Module):
@@ -152,3 +158,36 @@ class CalledWithNothing(nn.Module):
 
 CalledWithNothing(8)
 CalledWithNothing()  # type: ignore[call-arg]
+
+
+@lazify(exclude=["dim"])
+@dataclasses.dataclass(eq=False)
+class Data(nn.Module):
+    dim: int
+    heads: int = 2
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+
+assert_type(Data(3), Data)
+assert_type(Data(heads=3, dim=2), Data)
+Data("3")  # type: ignore[arg-type]
+
+
+@toolkit.lazify(exclude=["dim"])
+class Holding(nn.Module, Generic[T]):
+    def __init__(self, dim: int, item: T) -> None:
+        super().__init__()
+        self.item = item
+
+
+assert_type(Holding("a"), Holding[str])
+Holding(3, "a")  # type: ignore[call-arg, arg-type]
+assert_type(toolkit.lazify(Late, exclude=None)(8, 2), Late)
+assert_type(toolkit.lazify(Late, exclude="in_channels")(8), Late)
+
+
+def passed_on(*names: str) -> nn.Module:
+    """What is not written out is not known, and nothing is checked."""
+    return lazify(Late, exclude=names)(8, anything=True)
