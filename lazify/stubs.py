@@ -6,6 +6,7 @@ source -> the same statements without bodies; what `lazify` made of a class is r
 from __future__ import annotations
 
 import ast
+import enum
 import importlib
 import math
 import pkgutil
@@ -37,6 +38,9 @@ HOLDERS: Mapping[Any, str] = {
     dict: f"dict[{ANY}, {ANY}]",
 }
 Statement = ast.stmt
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+#: What stays as it is: `__all__ += [...]`, `type X = ...`.
+KEPT: tuple[type, ...] = (ast.AugAssign, *([ast.TypeAlias] if hasattr(ast, "TypeAlias") else []))
 
 
 class _Source(str):
@@ -151,21 +155,40 @@ class _Writer:
         self.declared: set[str] = set()
 
     def statements(self, body: Iterable[Statement]) -> Iterator[Statement]:
-        for statement in _flat(body):
-            yield from self.statement(statement)
+        for node in _without_implementations(self.flat(body)):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                yield from _exported(node)
+            elif isinstance(node, FUNCTIONS):
+                yield _typed(node, in_class=False)
+            elif isinstance(node, ast.ClassDef):
+                yield self.cls(node, vars(self.module).get(node.name))
+            elif isinstance(node, ast.AnnAssign):
+                yield _declared(node)
+            elif isinstance(node, ast.Assign):
+                for name in _targets(node):
+                    yield from self.assigned(name, node)
+            elif isinstance(node, KEPT):
+                yield node
 
-    def statement(self, node: Statement) -> Iterator[Statement]:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from _exported(node)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield _typed(node, in_class=False)
-        elif isinstance(node, ast.ClassDef):
-            yield self.cls(node, vars(self.module).get(node.name))
-        elif isinstance(node, ast.AnnAssign):
-            yield _declared(node)
-        elif isinstance(node, ast.Assign):
-            for name in _targets(node):
-                yield from self.assigned(name, node)
+    def flat(self, body: Iterable[Statement]) -> Iterator[Statement]:
+        """What is there under conditions, too."""
+        for node in body:
+            if isinstance(node, ast.If):
+                yield from self.flat(node.body if self.holds(node.test) else node.orelse)
+            elif isinstance(node, (ast.Try, ast.With)):
+                yield from self.flat(node.body)
+            else:
+                yield node
+
+    def holds(self, test: ast.expr) -> bool:
+        """As when the module was imported; what is there for checkers only, is there."""
+        if any(isinstance(each, ast.Call) for each in ast.walk(test)):
+            return True
+        scope = {**vars(self.module), "TYPE_CHECKING": True}
+        try:
+            return bool(eval(compile(ast.Expression(test), "<condition>", "eval"), scope))
+        except Exception:
+            return True
 
     def assigned(self, name: str, node: ast.Assign) -> Iterator[Statement]:
         value = vars(self.module).get(name)
@@ -195,14 +218,13 @@ class _Writer:
         return getattr(found, "__module__", None) == "lazify.api"
 
     def members(self, node: ast.ClassDef, cls: Any, recipe: Recipe | None) -> Iterator[Statement]:
-        known = {each.name for each in node.body if isinstance(each, (ast.FunctionDef, ast.ClassDef))}
-        attributes = dict(self.attributes(node))
-        written = False
-        for each in _flat(node.body):
-            if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        body = list(_without_implementations(self.flat(node.body)))
+        attributes = self.attributes(node)  # first: methods lose their bodies
+        known = {each.name for each in body if isinstance(each, (*FUNCTIONS, ast.ClassDef))}
+        for each in body:
+            if isinstance(each, FUNCTIONS):
                 if each.name == "__init__" and recipe is not None:
                     yield self.constructor("__init__", recipe, "None", _annotations(each))
-                    written = True
                 else:
                     yield _typed(each, in_class=True)
             elif isinstance(each, ast.ClassDef):
@@ -211,33 +233,32 @@ class _Writer:
                 known.add(ast.unparse(each.target))
                 yield _declared(each)
             elif isinstance(each, ast.Assign):
-                for name in _targets(each):
-                    known.add(name)
-                    yield _annotated(name, self.type_of(getattr(cls, name, None)))
-        if recipe is not None and not written:
+                known.update(_targets(each))
+                yield from self.class_variables(each, cls)
+        if recipe is not None and "__init__" not in known:
             yield self.constructor("__init__", recipe, "None", {})
-        for name, annotation in attributes.items():
-            if name not in known:
-                yield _annotated(name, annotation)
+        yield from (_annotated(name, kind) for name, kind in attributes.items() if name not in known)
 
-    def attributes(self, node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    def class_variables(self, node: ast.Assign, cls: Any) -> Iterator[Statement]:
+        if isinstance(cls, type) and issubclass(cls, enum.Enum):
+            yield node
+        else:
+            yield from (_annotated(name, self.type_of(getattr(cls, name, None))) for name in _targets(node))
+
+    def attributes(self, node: ast.ClassDef) -> dict[str, str]:
         """What methods assign to `self`, with what can be told of its type."""
-        for method in (each for each in node.body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))):
-            arguments = [*method.args.posonlyargs, *method.args.args]
-            if not arguments or _is_static(method):
-                continue
+        found: dict[str, str] = {}
+        for method in (each for each in node.body if isinstance(each, FUNCTIONS) and not _is_static(each)):
+            own = [each.arg for each in (*method.args.posonlyargs, *method.args.args)][:1]
             annotations = _annotations(method)
-            seen = set()
             for each in ast.walk(method):
                 targets = each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", None)]
                 for target in targets if isinstance(each, (ast.Assign, ast.AnnAssign)) else ():
-                    if not (isinstance(target, ast.Attribute) and ast.unparse(target.value) == arguments[0].arg):
-                        continue
-                    if target.attr not in seen:
-                        seen.add(target.attr)
-                        annotation = ast.unparse(each.annotation) if isinstance(each, ast.AnnAssign) else None
+                    if isinstance(target, ast.Attribute) and [ast.unparse(target.value)] == own:
+                        written = ast.unparse(each.annotation) if isinstance(each, ast.AnnAssign) else None
                         value: Any = getattr(each, "value", None)
-                        yield target.attr, annotation or self.type_of_expression(value, annotations)
+                        found.setdefault(target.attr, written or self.type_of_expression(value, annotations))
+        return found
 
     def lazy_class(self, name: str, recipe: Recipe) -> Iterator[Statement]:
         """A callable that is a class for `isinstance`: checkers have no better word for one that makes another's."""
@@ -316,7 +337,8 @@ class _Writer:
     def type_of(self, value: Any) -> str:
         if value is None or isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
             return ANY
-        return HOLDERS.get(type(value)) or self.named(type(value))
+        cls = type(value)
+        return HOLDERS.get(cls) or (ANY if _is_generic(cls) else self.named(cls))
 
     def type_of_expression(self, value: ast.expr | None, annotations: Mapping[str, str]) -> str:
         """Of what a method assigns to an attribute: a constant, an annotated argument, a call of a class."""
@@ -329,7 +351,7 @@ class _Writer:
         recipe: Recipe | None = getattr(cls, RECIPE, None)
         if recipe is not None and issubclass(cls, LazyInstance):
             return self.formatted(recipe.wrapped)
-        return ast.unparse(value.func) if not getattr(cls, "__parameters__", ()) else ANY
+        return ANY if _is_generic(cls) else ast.unparse(value.func)
 
     def evaluated(self, expression: ast.expr) -> Any:
         """A dotted name of the module, at run time."""
@@ -340,22 +362,29 @@ class _Writer:
         return None
 
 
-def _flat(body: Iterable[Statement]) -> Iterator[Statement]:
-    """What is there under conditions, too."""
+def _without_implementations(body: Iterable[Statement]) -> Iterator[Statement]:
+    """Of an overloaded function a stub has the overloads only."""
+    overloaded = set()
     for node in body:
-        if isinstance(node, ast.If):
-            if ast.unparse(node.test) != "__name__ == '__main__'":
-                yield from _flat([*node.body, *node.orelse])
-        elif isinstance(node, (ast.Try, ast.With)):
-            yield from _flat(node.body)
-        else:
-            yield node
+        if isinstance(node, FUNCTIONS):
+            if any(ast.unparse(each).endswith("overload") for each in node.decorator_list):
+                overloaded.add(node.name)
+            elif node.name in overloaded:
+                continue
+        yield node
 
 
 def _is_type(value: Any) -> bool:
     """Whether the statement that made it means something to a checker as it is: aliases, type variables."""
     special = isinstance(value, (typing.TypeVar, typing.ParamSpec)) or typing.get_origin(value) is not None
     return special or (isinstance(value, type) and RECIPE not in vars(value))
+
+
+def _is_generic(cls: type) -> bool:
+    """Whether the bare name says too little. (`nn.Module` has what generic classes have, and is none.)"""
+    return hasattr(cls, "__class_getitem__") and (
+        not issubclass(cls, nn.Module) or bool(getattr(cls, "__parameters__", ()))
+    )
 
 
 def _exported(node: ast.Import | ast.ImportFrom) -> Iterator[Statement]:
@@ -378,8 +407,9 @@ def _annotated(name: str, annotation: str) -> Statement:
 
 
 def _declared(node: ast.AnnAssign) -> Statement:
-    """Without the value, but for what it says that there is one, and for aliases."""
-    if node.value is not None and "TypeAlias" not in ast.unparse(node.annotation):
+    """Without the value, but for what it says that there is one, for aliases and for fields of dataclasses."""
+    is_field = isinstance(node.value, ast.Call) and ast.unparse(node.value.func).endswith("field")
+    if node.value is not None and not is_field and "TypeAlias" not in ast.unparse(node.annotation):
         node.value = ast.Constant(...)
     return node
 

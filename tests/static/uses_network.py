@@ -41,6 +41,12 @@ Marked()  # type: ignore[call-arg]
 assert_type(Data(4), Data)
 Data("4")  # type: ignore[arg-type]
 
+blocks.Kind.SMALL.name.upper()
+blocks.Kind(1)
+assert_type(blocks.scaled("a"), str)
+assert_type(blocks.modern(), int)
+blocks.Options(3).cached.append(4)
+blocks.Options(3, [4])  # type: ignore[call-arg]
 assert_type(NAME, str)
 assert_type(len(WIDTHS), int)
 blocks.flattened(torch.zeros(2, 3), end=2)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
@@ -107,6 +109,37 @@ class Data(nn.Module):
     def __post_init__(self) -> None:
         super().__init__()
 
+
+class Kind(enum.Enum):
+    SMALL = 1
+    LARGE = 2
+
+
+@overload
+def scaled(x: int) -> int: ...
+@overload
+def scaled(x: str) -> str: ...
+def scaled(x):
+    return x * 2
+
+
+@dataclasses.dataclass
+class Options:
+    width: int
+    cached: list[int] = dataclasses.field(default_factory=list, init=False)
+
+
+if sys.version_info >= (3, 10):
+
+    def modern() -> int:
+        return 1
+else:
+
+    def modern() -> str:
+        return ""
+
+
+__all__ += ["Kind"]
 
 try:
     import numpy
