@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from copy import copy, deepcopy
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from types import FrameType, ModuleType
 from typing import Any, ClassVar, NoReturn, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -46,7 +46,8 @@ M = TypeVar("M", bound=nn.Module)
 
 #: Where a lazy class, and a class rewritten by the decorator, keeps its recipe.
 RECIPE = "_lazify_recipe"
-#: Where a rewritten class keeps the class of its lazy instances.
+#: Where a rewritten class keeps the class of its lazy instances, in a tuple: what walks over classes held by classes
+#: (IPython's autoreload) would go round in a circle.
 LAZY_CLASS = "_lazify_class"
 
 
@@ -58,6 +59,7 @@ def _begin(
     module: nn.Module, lazy: type[nn.Module], recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     """What `__init__` does: bind, then build at once if everything is given, else become lazy."""
+    __tracebackhide__ = True  # of a wrong construction, IPython and pytest show the user's line
     given = _bound(recipe, args, kwargs)
     for name in recipe.rules:
         if name not in given:
@@ -86,6 +88,7 @@ def _bound(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dic
         given.update(kwargs)
         if len(given) == len(args) + len(kwargs) and given.keys() >= recipe.required:
             return given
+    __tracebackhide__ = True
     bound = recipe.bind(None, *args, **kwargs)
     given = {name: value for name, value in bound.items() if value is not NOT_GIVEN}
     del given["self"]
@@ -518,20 +521,25 @@ def _make(recipe: Recipe) -> type[nn.Module]:
 
 
 def _home(recipe: Recipe) -> str:
-    """The module in which the lazy class is found by its name, if there is one."""
-    return "lazify.nn" if recipe.options is None and recipe.wrapped in KNOWN else recipe.wrapped.__module__
+    """The module in which the lazy class is found by its name, or one where nothing else is."""
+    if recipe.options is None and recipe.wrapped in KNOWN:
+        return "lazify.nn"
+    where = recipe.wrapped.__module__
+    return "lazify" if hasattr(sys.modules.get(where), recipe.name) and not recipe.decorated else where
 
 
 def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:
     """`function` in the place of `original`: its name and doc, the lazified signature."""
     functools.update_wrapper(function, original)
     function.__annotations__ = annotations_of(recipe.shown)
+    function.__doc__ = original.__doc__ or _inferred(recipe)
     setattr(function, ORIGINAL, original)
     return wrapt.with_signature(signature=recipe.shown)(function)
 
 
 def _lazy_init(recipe: Recipe) -> Callable[..., None]:
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
         _begin(self, type(self), recipe, args, kwargs)
 
     return __init__
@@ -586,14 +594,16 @@ def _quiet_metaclass(metaclass: Any) -> Any:
 
 
 def _documented(recipe: Recipe) -> str:
-    inferred = "; ".join(f"`{name}` from {rule}" for name, rule in recipe.rules.items())
     own = inspect.getdoc(recipe.wrapped) or ""
-    if own == inspect.getdoc(nn.Module):
-        own = ""  # inherited, and says nothing of this class
-    return (
-        f"Lazily constructed {recipe.wrapped.__name__}. Inferred at the first call: {inferred}.\n\n{own}".rstrip()
-        + "\n"
-    )
+    if own == inspect.getdoc(nn.Module) or (
+        is_dataclass(recipe.wrapped) and own.startswith(f"{recipe.wrapped.__name__}(")
+    ):
+        own = ""  # inherited, or made of the signature: says nothing of this class
+    return f"Lazily constructed {recipe.wrapped.__name__}. {_inferred(recipe)}\n\n{own}".rstrip() + "\n"
+
+
+def _inferred(recipe: Recipe) -> str:
+    return f"Inferred at the first call: {'; '.join(f'`{name}` from {rule}' for name, rule in recipe.rules.items())}."
 
 
 # ---------------------------------------------------------------------------------------------
@@ -604,9 +614,10 @@ def rewrite(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M
     """Replace the constructor of `cls`, in place, by the lazified one."""
     recipe = compile_recipe(cls, options, decorated=True)
     setattr(cls, RECIPE, recipe)
-    setattr(cls, LAZY_CLASS, _make(recipe))
+    setattr(cls, LAZY_CLASS, (_make(recipe),))
 
     def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
         if _is_original_construction(type(self), args, kwargs, cls):
             _refuse_markers(recipe, args, kwargs)
             original_init(self, recipe, args, kwargs)
@@ -673,9 +684,9 @@ def _refuse_markers(recipe: Recipe, args: Any, kwargs: Any) -> None:
 
 def _lazy_class_of_decorated(cls: type[nn.Module]) -> type[nn.Module]:
     """The lazy class of a decorated class or of a subclass that inherits its constructor."""
-    made: type[nn.Module] | None = cls.__dict__.get(LAZY_CLASS)
-    if made is None:
+    held: tuple[type[nn.Module]] | None = cls.__dict__.get(LAZY_CLASS)
+    if held is None:
         base: Recipe = getattr(cls, RECIPE)
-        made = _make(compile_recipe(cls, base.options, decorated=True))
-        setattr(cls, LAZY_CLASS, made)
-    return made
+        held = (_make(compile_recipe(cls, base.options, decorated=True)),)
+        setattr(cls, LAZY_CLASS, held)
+    return held[0]

@@ -98,7 +98,7 @@ def aligned(rows: list[tuple[str, str, str, str]]) -> Iterator[str]:
 
 #: Jupyter's own tables are right-aligned, striped and do not break lines.
 TABLE = "border-collapse: collapse; margin: 0.4em 0; text-align: left"
-CAPTION = "caption-side: top; text-align: left; padding: 0 0 0.4em 0; color: inherit"
+CAPTION = "caption-side: top; text-align: left; padding: 0 0 0.4em 0; color: inherit; white-space: nowrap"
 LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.4)"
 CELL = "text-align: left; vertical-align: top; padding: 0.15em 1.2em 0.15em 0; background: transparent"
 CODE = "background: none; padding: 0"

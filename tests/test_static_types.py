@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +23,15 @@ ROOT = HERE.parent.parent
 EXAMPLES = ["function_form.py", "decorator_form.py", "shipped.py"]
 
 
-def said(command: list[str], **environment: str) -> str:
-    """What a checker prints; empty if it found nothing."""
-    done = subprocess.run(
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
     )
+
+
+def said(command: list[str], **environment: str) -> str:
+    """What a checker prints; empty if it found nothing."""
+    done = run(command, **environment)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
@@ -43,7 +48,7 @@ def mypy(*files: Path, plugin: bool = False, stubs: Path = HERE) -> str:
 def pyright(directory: Path, *files: Path, stubs: Path = HERE) -> str:
     pytest.importorskip("pyright")
     config = {
-        "include": [str(each) for each in files],
+        "include": [os.path.relpath(each, directory) for each in files],
         "stubPath": str(stubs),
         "extraPaths": [str(HERE), str(ROOT)],
         "typeCheckingMode": "standard",
@@ -52,7 +57,17 @@ def pyright(directory: Path, *files: Path, stubs: Path = HERE) -> str:
     }
     written = directory / "pyrightconfig.json"
     written.write_text(json.dumps(config))
-    return said(["pyright", "--pythonpath", sys.executable, "-p", str(written)])
+    done = run(["pyright", "--pythonpath", sys.executable, "-p", str(written), "--outputjson"])
+    found = json.loads(done.stdout)
+    assert found["summary"]["filesAnalyzed"] == len(files)  # paths that it cannot read it passes over
+    return "\n".join(_line(each) for each in found["generalDiagnostics"] if each["severity"] != "warning")
+
+
+def _line(diagnostic: dict[str, Any]) -> str:
+    """As pyright prints it."""
+    name, start = Path(diagnostic["file"]).name, diagnostic["range"]["start"]
+    place = f"{name}:{start['line'] + 1}:{start['character'] + 1}"
+    return f"{place} - {diagnostic['severity']}: {diagnostic['message']}"
 
 
 # ---------------------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """Numbers of channels that are a multiple or a fraction of others."""
 
-from __future__ import annotations
-
 import math
 
 from lazify.errors import compose
