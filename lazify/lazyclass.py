@@ -508,6 +508,8 @@ def _make(recipe: Recipe) -> type[nn.Module]:
         namespace["__init__"] = _signed(recipe, _lazy_init(recipe), recipe.init)
     if recipe.new is not None:
         namespace["__new__"] = _signed(recipe, _plain_new(), recipe.new)
+    for name, value in _class_attributes(wrapped):
+        namespace.setdefault(name, _ClassAttribute(name, value))
     for name in _CONTAINER:
         if hasattr(wrapped, name):
             namespace[name] = _unknown_content(name)
@@ -526,6 +528,41 @@ def _home(recipe: Recipe) -> str:
         return "lazify.nn"
     where = recipe.wrapped.__module__
     return "lazify" if hasattr(sys.modules.get(where), recipe.name) and not recipe.decorated else where
+
+
+class _ClassAttribute:
+    """A plain class attribute: what an instance says, unless the real module will have one of its own by this name."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name, self.value = name, value
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        pending = None if instance is None else waiting(instance)
+        if pending is None:
+            return self.value
+        try:
+            told = pending.told(instance)
+        except NotMaterializedError:
+            if self.name in pending.recipe.signature.parameters:
+                raise
+            return self.value
+        if told is None:
+            return getattr(instance, self.name)
+        own = vars(cast("nn.Module", told.root))
+        if self.name in told.facts and self.name in own:
+            return own[self.name]
+        if self.name in own or self.name in told.unknown:
+            raise NotMaterializedError(_waiting(instance, self.name))
+        return self.value
+
+
+def _class_attributes(wrapped: type) -> Iterator[tuple[str, Any]]:
+    """Numbers, texts and the like; nn.Module's own and private ones are left alone."""
+    for name in {name: None for base in wrapped.__mro__ for name in vars(base)}:
+        value = inspect.getattr_static(wrapped, name)
+        plain = isinstance(value, (int, float, str, tuple, torch.dtype, torch.device, type(None)))
+        if plain and not name.startswith("_") and not hasattr(nn.Module, name):
+            yield name, value
 
 
 def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:
@@ -684,6 +721,8 @@ def _refuse_markers(recipe: Recipe, args: Any, kwargs: Any) -> None:
 
 def _lazy_class_of_decorated(cls: type[nn.Module]) -> type[nn.Module]:
     """The lazy class of a decorated class or of a subclass that inherits its constructor."""
+    if issubclass(cls, LazyInstance):  # `type(self)(...)` of a lazy instance
+        return cls
     held: tuple[type[nn.Module]] | None = cls.__dict__.get(LAZY_CLASS)
     if held is None:
         base: Recipe = getattr(cls, RECIPE)

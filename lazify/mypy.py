@@ -58,6 +58,9 @@ KINDS = {
     ArgKind.ARG_NAMED_OPT: Parameter.KEYWORD_ONLY,
     ArgKind.ARG_STAR2: Parameter.VAR_KEYWORD,
 }
+VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+#: A default that mypy's cache does not have.
+UNREAD: Any = object()
 UNKNOWN = AnyType(TypeOfAny.special_form)
 
 
@@ -103,25 +106,34 @@ class Added:
 
 @dataclass(frozen=True)
 class Wish:
-    """Which parameters leave the signature, by number (-1: not known yet) and name, and those that only rules read."""
+    """What leaves the signature, and what only rules read.
 
-    dropped: tuple[tuple[int, str], ...]
+    Attributes:
+        dropped: names.
+        added: parameters.
+        written: all names in order, those of positional-only parameters, too, which mypy does not keep.
+        is_open: whether there is a rule whose parameters cannot be read: any keyword may be one.
+    """
+
+    dropped: tuple[str, ...]
     added: tuple[Added, ...] = ()
+    written: tuple[str, ...] = ()
+    is_open: bool = False
 
     def applied(self, constructor: CallableType, annotation: Callable[[str, str], Type]) -> CallableType:
         taken = [*zip(constructor.arg_types, constructor.arg_kinds, constructor.arg_names, strict=True)]
-        names = constructor.arg_names  # those of positional-only ones it does not have: numbers
-        dropped = {names.index(n) if number < 0 and n in names else number: n for number, n in self.dropped}
-        dropped.pop(-1, None)
-        rest = [each for number, each in enumerate(taken) if number not in dropped]
-        keywords = [each for each in rest if each[1] == ArgKind.ARG_STAR2]
-        kept = [each for each in rest if each[1] != ArgKind.ARG_STAR2]
-        free = [(taken[number][0], ArgKind.ARG_NAMED_OPT, name) for number, name in dropped.items()]
-        new = [
-            (annotation(p.function, p.name), ArgKind.ARG_NAMED if p.required else ArgKind.ARG_NAMED_OPT, p.name)
-            for p in self.added
+        written = self.written if len(self.written) == len(taken) else [None] * len(taken)
+        names = [argument[2] or name for argument, name in zip(taken, written, strict=True)]
+        rest = [argument for argument, name in zip(taken, names, strict=True) if name not in self.dropped]
+        keywords = [argument for argument in rest if argument[1] == ArgKind.ARG_STAR2]
+        if self.is_open and not keywords:
+            keywords = [(UNKNOWN, ArgKind.ARG_STAR2, "rules")]
+        now = [
+            *(argument for argument in rest if argument[1] != ArgKind.ARG_STAR2),
+            *((annotation(p.function, p.name), _named(p.required), p.name) for p in self.added),
+            *((each[0], _named(False), name) for each, name in zip(taken, names, strict=True) if name in self.dropped),
+            *keywords,
         ]
-        now = [*kept, *new, *free, *keywords]
         return constructor.copy_modified(
             arg_types=[each[0] for each in now],
             arg_kinds=[each[1] for each in now],
@@ -129,14 +141,20 @@ class Wish:
         )
 
 
+def _named(required: bool) -> ArgKind:
+    return ArgKind.ARG_NAMED if required else ArgKind.ARG_NAMED_OPT
+
+
 def _wish_of(cls: TypeInfo) -> Wish | None:
     """That of the decorated class whose constructor `cls` has, if it is one."""
-    definer = next((base for base in cls.mro if "__init__" in base.names), None)
-    if definer is None or KEY not in definer.metadata:
-        return None
-    stored = definer.metadata[KEY]
-    dropped = tuple((number, name) for number, name in stored["dropped"])
-    return Wish(dropped, tuple(Added(**each) for each in stored["added"]))
+    for base in cls.mro:
+        if KEY in base.metadata:
+            stored = base.metadata[KEY]
+            added = tuple(Added(**each) for each in stored["added"])
+            return Wish(tuple(stored["dropped"]), added, tuple(stored["written"]), stored["is_open"])
+        if "__init__" in base.names:
+            return None
+    return None
 
 
 def _wish(cls: TypeInfo, exclude: Expression | None, fail: Callable[[str], None]) -> Wish | None:
@@ -144,20 +162,19 @@ def _wish(cls: TypeInfo, exclude: Expression | None, fail: Callable[[str], None]
     is_later = "dataclass_tag" in cls.metadata and "__init__" not in cls.names  # a dataclass gets its constructor later
     constructor, forward = _fields(cls) if is_later else _signature(cls, "__init__"), _signature(cls, "forward")
     rules = _rules(exclude)
-    if rules is None:
+    if rules is None or cls.fallback_to_any:
         return None
-    names = list(rules or _decided(cls, constructor, forward))
+    names = tuple(rules or _decided(cls, constructor, forward))
     unknown = [name for name in names if name not in constructor.parameters]
-    if unknown and not any(p.kind is Parameter.VAR_KEYWORD for p in constructor.parameters.values()):
+    if unknown and not any(p.kind in VARIADIC for p in constructor.parameters.values()):
         fail(
             f'"{cls.name}" has no constructor parameter {", ".join(map(repr, unknown))}; '
             f"it has {', '.join(constructor.parameters)}"
         )
         return None
-    order = [] if is_later else list(constructor.parameters)
-    numbers = (order.index(name) if name in order else -1 for name in names)
     added = _added(rules, {*forward.parameters, *constructor.parameters})
-    return Wish(tuple(zip(numbers, names, strict=True)), added) if names else None
+    is_open = any(_parameters(rule) is None for rule in rules.values())
+    return Wish(names, added, () if is_later else tuple(constructor.parameters), is_open) if names else None
 
 
 def _added(rules: Mapping[str, Expression | None], known: set[str]) -> tuple[Added, ...]:
@@ -165,7 +182,8 @@ def _added(rules: Mapping[str, Expression | None], known: set[str]) -> tuple[Add
     found = (
         Added(p.name, p.default is p.empty, rule.fullname if isinstance(rule, nodes.RefExpr) else "")
         for rule in rules.values()
-        for p in _parameters(rule)
+        for p in _parameters(rule) or ()
+        if p.kind not in VARIADIC
         if p.name not in known and p.name not in rules
     )
     return tuple({each.name: each for each in found}.values())
@@ -191,6 +209,8 @@ def _decided(cls: TypeInfo, constructor: Signature, forward: Signature) -> Itera
     for base in cls.mro:
         if base.fullname in BY_NAME:
             return [name for name in BY_NAME[base.fullname] if name in constructor.parameters]
+    if any(p.default is UNREAD for p in constructor.parameters.values()):
+        return []  # of a class from mypy's cache: a default may be a rule
     return guess_parameters(constructor, forward.parameters)
 
 
@@ -214,10 +234,18 @@ def _rules(exclude: Expression | None) -> dict[str, Expression | None] | None:
     return dict(zip(names, (rule for _, rule in pairs), strict=True)) if len(names) == len(pairs) else None
 
 
-def _parameters(rule: Expression | None) -> Iterable[Parameter]:
-    """Of a rule that is a function."""
-    function = _function(rule.node) if isinstance(rule, nodes.RefExpr) else rule
-    return _read(function).parameters.values() if isinstance(function, (nodes.LambdaExpr, FuncDef)) else []
+def _parameters(rule: Expression | None) -> Iterable[Parameter] | None:
+    """Those of a rule; None of one that cannot be read: an object that can be called, a method, ..."""
+    if rule is None or (isinstance(rule, nodes.CallExpr) and _is_axis(rule)):
+        return []
+    if isinstance(rule, nodes.LambdaExpr):
+        return _read(rule).parameters.values()
+    function = rule.node if isinstance(rule, nodes.RefExpr) else None
+    return _read(function).parameters.values() if isinstance(function, FuncDef) and not function.info else None
+
+
+def _is_axis(call: nodes.CallExpr) -> bool:
+    return isinstance(call.callee, nodes.RefExpr) and call.callee.fullname == AXIS
 
 
 def _function(node: Any) -> Any:
@@ -245,7 +273,8 @@ def _read(function: FuncDef | nodes.LambdaExpr) -> Signature:
     for number, (name, kind) in enumerate(zip(names, function.arg_kinds, strict=True)):
         annotation = str(types[number]) if number < len(types) else Parameter.empty
         annotation = Parameter.empty if annotation == "Any" else annotation
-        default = _value(defaults.get(name or "")) if kind.is_optional() else Parameter.empty
+        default = _value(defaults[name or ""]) if name in defaults else UNREAD
+        default = default if kind.is_optional() else Parameter.empty
         parameters.append(Parameter(name or f"_{number}", KINDS[kind], default=default, annotation=annotation))
     return Signature(parameters, __validate_parameters__=False)
 
@@ -258,9 +287,7 @@ def _value(default: Expression | None) -> Any:
         return -default.expr.value
     if isinstance(default, nodes.NameExpr) and default.fullname in ("builtins.True", "builtins.False"):
         return default.fullname == "builtins.True"
-    if isinstance(default, nodes.CallExpr) and isinstance(default.callee, nodes.RefExpr):
-        return AXIS if default.callee.fullname == AXIS else None
-    return None
+    return AXIS if isinstance(default, nodes.CallExpr) and _is_axis(default) else None
 
 
 # ---------------------------------------------------------------------------------------------
@@ -274,10 +301,10 @@ def _lazy_class(annotation: Callable[[str, str], Type], context: FunctionContext
         return result
     given = dict(zip(context.callee_arg_names, context.args, strict=True))
     exclude = next(iter(given.get("exclude", ())), None)
-    constructor = get_proper_type(context.arg_types[0][0])
-    if isinstance(constructor, Overloaded):
-        constructor = max(constructor.items, key=lambda each: len(each.arg_types))
-    if not isinstance(constructor, CallableType) or not constructor.is_type_obj():
+    constructor = _one(get_proper_type(context.arg_types[0][0]))
+    if constructor is None:
+        return _unchecked(result)
+    if not constructor.is_type_obj() or constructor.variables:  # of a generic class, mypy's own answer
         return result
     cls = constructor.type_object()
 
@@ -287,9 +314,27 @@ def _lazy_class(annotation: Callable[[str, str], Type], context: FunctionContext
 
     wish = _wish(cls, exclude, fail)
     if wish is None:
-        return result
+        return _unchecked(result)
     new = wish.applied(constructor, annotation)
     return result.copy_modified(args=[result.args[0], Parameters(new.arg_types, new.arg_kinds, new.arg_names)])
+
+
+def _one(constructor: Any) -> CallableType | None:
+    """Of overloads the one that says something (torch's `RNN` has another that takes anything), if it is one."""
+    items = constructor.items if isinstance(constructor, Overloaded) else [constructor]
+    items = [each for each in items if isinstance(each, CallableType) and not all(map(_is_variadic, each.arg_kinds))]
+    return items[0] if len(items) == 1 else None
+
+
+def _is_variadic(kind: ArgKind) -> bool:
+    return kind in (ArgKind.ARG_STAR, ArgKind.ARG_STAR2)
+
+
+def _unchecked(result: Instance) -> Instance:
+    anything = Parameters(
+        [UNKNOWN, UNKNOWN], [ArgKind.ARG_STAR, ArgKind.ARG_STAR2], [None, None], is_ellipsis_args=True
+    )
+    return result.copy_modified(args=[result.args[0], anything])
 
 
 @contextmanager

@@ -50,6 +50,7 @@ class Skeleton:
         followed: how much of the journal the placeholders have seen, in a copy.
         root: the module built on fakes, its tensors replaced by placeholders; None until somebody asks.
         facts: attributes of `root` that hold arguments, whatever the unknown will be (`stride`, `out_channels`).
+        unknown: attributes of `root` that depend on the unknown.
         failure: why nothing can be told.
         record: notes what is done to a part; handles: on its hooks.
         quiet: whether an entry is being done right now.
@@ -62,6 +63,7 @@ class Skeleton:
         self.followed = followed
         self.root: nn.Module | None = None
         self.facts: frozenset[str] = frozenset()
+        self.unknown: frozenset[str] = frozenset()
         self.failure: NotMaterializedError | None = None
         self.record: Record = lambda *_: None
         self.handles: dict[int, Any] = {}
@@ -101,7 +103,7 @@ class Skeleton:
                     vars(module)[PART] = (self, path)
         self.belong(owner)
         self.root, self.users = root, users
-        self.facts = facts
+        self.facts, self.unknown = facts, frozenset(unknown.get("", ()))
         for number, entry in enumerate(journal):
             self.follow(entry, live=fresh or number >= self.followed)
 

@@ -39,6 +39,8 @@ HOLDERS: Mapping[Any, str] = {
 }
 Statement = ast.stmt
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+#: Methods that return nothing.
+NOTHING = ("__init__", "__init_subclass__", "__post_init__", "__setattr__", "__delattr__", "__setitem__", "__delitem__")
 #: What stays as it is: `__all__ += [...]`, `type X = ...`.
 KEPT: tuple[type, ...] = (ast.AugAssign, *([ast.TypeAlias] if hasattr(ast, "TypeAlias") else []))
 
@@ -157,7 +159,7 @@ class _Writer:
     def statements(self, body: Iterable[Statement]) -> Iterator[Statement]:
         for node in _without_implementations(self.flat(body)):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
-                yield from _exported(node)
+                yield from _exported(node, self.module)
             elif isinstance(node, FUNCTIONS):
                 yield _typed(node, in_class=False)
             elif isinstance(node, ast.ClassDef):
@@ -169,16 +171,28 @@ class _Writer:
                     yield from self.assigned(name, node)
             elif isinstance(node, KEPT):
                 yield node
+            else:  # in loops and the like
+                for name in sorted(_assigned(node) & vars(self.module).keys()):
+                    yield from self.assigned(name)
 
     def flat(self, body: Iterable[Statement]) -> Iterator[Statement]:
         """What is there under conditions, too."""
         for node in body:
             if isinstance(node, ast.If):
                 yield from self.flat(node.body if self.holds(node.test) else node.orelse)
-            elif isinstance(node, (ast.Try, ast.With)):
+            elif isinstance(node, ast.Try):
+                body = [each for each in self.flat([*node.body, *node.orelse]) if not self.failed(each)]
+                yield from body
+                others = self.flat(each for handler in node.handlers for each in handler.body)
+                yield from (each for each in others if not _bound([each]) & _bound(body))
+            elif isinstance(node, ast.With):
                 yield from self.flat(node.body)
             else:
                 yield node
+
+    def failed(self, node: Statement) -> bool:
+        """Whether it is an import that did not succeed."""
+        return isinstance(node, (ast.Import, ast.ImportFrom)) and not _bound([node]) <= {*vars(self.module), "*"}
 
     def holds(self, test: ast.expr) -> bool:
         """As when the module was imported; what is there for checkers only, is there."""
@@ -190,14 +204,14 @@ class _Writer:
         except Exception:
             return True
 
-    def assigned(self, name: str, node: ast.Assign) -> Iterator[Statement]:
+    def assigned(self, name: str, node: ast.Assign | None = None) -> Iterator[Statement]:
         value = vars(self.module).get(name)
         if name in self.declared:
             return
         self.declared.add(name)
         if name in self.lazy:
             yield from self.lazy_class(name, getattr(self.lazy[name], RECIPE))
-        elif name == "__all__" or (len(node.targets) == 1 and _is_type(value)):
+        elif node is not None and (name == "__all__" or (len(node.targets) == 1 and _is_type(value))):
             yield node
         else:
             yield _annotated(name, self.type_of(value))
@@ -237,10 +251,15 @@ class _Writer:
                 yield from self.class_variables(each, cls)
         if recipe is not None and "__init__" not in known:
             yield self.constructor("__init__", recipe, "None", {})
-        yield from (_annotated(name, kind) for name, kind in attributes.items() if name not in known)
+        no_field = ""
+        if isinstance(cls, type) and "__dataclass_fields__" in vars(cls):
+            self.imports.add("import dataclasses")
+            no_field = " = dataclasses.field(init=False)"  # else an argument of the constructor
+        yield from (_annotated(name, kind + no_field) for name, kind in attributes.items() if name not in known)
 
     def class_variables(self, node: ast.Assign, cls: Any) -> Iterator[Statement]:
         if isinstance(cls, type) and issubclass(cls, enum.Enum):
+            node.value = node.value if isinstance(node.value, ast.Constant) else ast.Constant(...)
             yield node
         else:
             yield from (_annotated(name, self.type_of(getattr(cls, name, None))) for name in _targets(node))
@@ -251,13 +270,9 @@ class _Writer:
         for method in (each for each in node.body if isinstance(each, FUNCTIONS) and not _is_static(each)):
             own = [each.arg for each in (*method.args.posonlyargs, *method.args.args)][:1]
             annotations = _annotations(method)
-            for each in ast.walk(method):
-                targets = each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", None)]
-                for target in targets if isinstance(each, (ast.Assign, ast.AnnAssign)) else ():
-                    if isinstance(target, ast.Attribute) and [ast.unparse(target.value)] == own:
-                        written = ast.unparse(each.annotation) if isinstance(each, ast.AnnAssign) else None
-                        value: Any = getattr(each, "value", None)
-                        found.setdefault(target.attr, written or self.type_of_expression(value, annotations))
+            for target, value, written in _assignments(method):
+                if isinstance(target, ast.Attribute) and [ast.unparse(target.value)] == own:
+                    found.setdefault(target.attr, written or self.type_of_expression(value, annotations))
         return found
 
     def lazy_class(self, name: str, recipe: Recipe) -> Iterator[Statement]:
@@ -376,7 +391,9 @@ def _without_implementations(body: Iterable[Statement]) -> Iterator[Statement]:
 
 def _is_type(value: Any) -> bool:
     """Whether the statement that made it means something to a checker as it is: aliases, type variables."""
-    special = isinstance(value, (typing.TypeVar, typing.ParamSpec)) or typing.get_origin(value) is not None
+    special = (
+        isinstance(value, (typing.TypeVar, typing.ParamSpec, typing.NewType)) or typing.get_origin(value) is not None
+    )
     return special or (isinstance(value, type) and RECIPE not in vars(value))
 
 
@@ -387,19 +404,54 @@ def _is_generic(cls: type) -> bool:
     )
 
 
-def _exported(node: ast.Import | ast.ImportFrom) -> Iterator[Statement]:
-    """With `as`, which makes a name in a stub one that can be imported from there."""
+def _exported(node: ast.Import | ast.ImportFrom, module: ModuleType) -> Iterator[Statement]:
+    """With `as`, which makes a name in a stub one that can be imported from there.
+
+    Not relative: beside a stub that lies elsewhere there are not all modules.
+    """
     if isinstance(node, ast.ImportFrom) and node.module == "__future__":
         return
+    if isinstance(node, ast.ImportFrom) and node.level:
+        package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
+        above = package.split(".")[: package.count(".") + 2 - node.level]
+        node.module, node.level = ".".join([*above, *([node.module] if node.module else [])]), 0
     for each in node.names:
         if each.name != "*" and (isinstance(node, ast.ImportFrom) or "." not in each.name):
             each.asname = each.asname or each.name
     yield node
 
 
+def _bound(body: Iterable[Statement]) -> set[str]:
+    """The names that statements give something to."""
+    names: set[str] = set()
+    for node in body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(each.asname or each.name).split(".")[0] for each in node.names}
+        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            names.add(node.name)
+        else:
+            names |= _assigned(node)
+    return names
+
+
 def _targets(node: ast.Assign) -> list[str]:
     found = [n for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
     return [n.id for n in found if isinstance(n.ctx, ast.Store)]
+
+
+def _assignments(method: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None, str]]:
+    """Target, value and annotation of every assignment; of `a, b = c, d` two."""
+    for each in ast.walk(method):
+        if isinstance(each, ast.AnnAssign):
+            yield each.target, each.value, ast.unparse(each.annotation)
+        for target in each.targets if isinstance(each, ast.Assign) else ():
+            assert isinstance(each, ast.Assign)
+            if isinstance(target, (ast.Tuple, ast.List)):
+                values = each.value.elts if isinstance(each.value, (ast.Tuple, ast.List)) else ()
+                known = dict(enumerate(values if len(values) == len(target.elts) else ()))
+                yield from ((one, known.get(number), "") for number, one in enumerate(target.elts))
+            else:
+                yield target, each.value, ""
 
 
 def _annotated(name: str, annotation: str) -> Statement:
@@ -409,7 +461,8 @@ def _annotated(name: str, annotation: str) -> Statement:
 def _declared(node: ast.AnnAssign) -> Statement:
     """Without the value, but for what it says that there is one, for aliases and for fields of dataclasses."""
     is_field = isinstance(node.value, ast.Call) and ast.unparse(node.value.func).endswith("field")
-    if node.value is not None and not is_field and "TypeAlias" not in ast.unparse(node.annotation):
+    means = any(word in ast.unparse(node.annotation) for word in ("TypeAlias", "Final"))
+    if node.value is not None and not is_field and not means:
         node.value = ast.Constant(...)
     return node
 
@@ -453,6 +506,8 @@ def _typed(node: Any, in_class: bool) -> Any:
     keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     arguments.kw_defaults = [default and _literal(default, each.annotation) for each, default in keywords]
     if node.returns is None:
-        node.returns = ast.parse("None" if node.name == "__init__" else ANY, mode="eval").body
+        node.returns = ast.parse("None" if node.name in NOTHING else ANY, mode="eval").body
+    if isinstance(node, ast.AsyncFunctionDef) and any(isinstance(each, ast.Yield) for each in ast.walk(node)):
+        node = ast.FunctionDef(**dict(ast.iter_fields(node)))  # an asynchronous generator: without a body, a plain one
     node.body = [ast.Expr(ast.Constant(...))]
     return node

@@ -235,7 +235,7 @@ OPERATIONS: dict[str, Operation] = {
         m.get_parameter("head.weight") is m.head.weight,
         m.get_buffer("norm.running_mean") is m.norm.running_mean,
     ],
-    "attributes that the input does not determine": lambda m, log: [m.conv.stride, m.norm.eps, m.head.out_features],
+    "attributes that hold arguments": lambda m, log: [m.conv.stride, m.norm.eps, m.head.out_features],
     "`SGD`, clipping, scheduler": _trains(lambda m: torch.optim.SGD(m.parameters(), lr=0.1)),
     "`Adam(foreach=True)`": _trains(lambda m: torch.optim.Adam(m.parameters(), foreach=True)),
     "`AdamW(fused=True)`": _trains(lambda m: torch.optim.AdamW(m.parameters(), fused=True)),

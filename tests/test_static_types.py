@@ -114,6 +114,19 @@ def test_decorated_classes_of_another_module_from_the_cache(tmp_path: Path) -> N
         assert 'user.py:3: error: Missing positional argument "heads"' in text
 
 
+def test_what_the_cache_has_lost_is_not_guessed(tmp_path: Path) -> None:
+    """Defaults are not in it: a class in which one may be a rule goes unchecked, and gives no false error."""
+    user = tmp_path / "user_of_marked.py"
+    for number in (1, 2):
+        user.write_text(
+            "from decorator_form import Late\nfrom lazify import lazify\n"
+            f"lazify(Late)({number}, 2.0)\nlazify(Late, exclude='zork')()\n"
+        )
+        text = mypy(user, plugin=True)
+        assert "user_of_marked.py:3" not in text
+        assert "user_of_marked.py:4: error: Missing positional argument" in text
+
+
 def test_unknown_names_are_reported_at_their_line(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text(

@@ -590,3 +590,47 @@ def test_reset_parameters_of_what_is_inside() -> None:
 
 def test_no_reset_parameters_where_the_class_has_none() -> None:
     assert not hasattr(lazify(OneSize)(), "reset_parameters")
+
+
+class Shadowing(nn.Module):
+    """Class attributes, of which instances have some of their own."""
+
+    stride, mode, expansion, late = 1, "a", 4, None
+
+    def __init__(self, dim: int, stride: int = 2) -> None:
+        super().__init__()
+        self.stride, self.mode = stride, f"x{dim}"
+        self.linear = nn.Linear(dim, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x)
+        return out
+
+
+def test_class_attributes_that_the_real_module_will_shadow() -> None:
+    module = lazify(Shadowing, exclude=["dim"])(3)
+    assert (type(module).stride, type(module).expansion) == (1, 4)
+    assert (module.stride, module.expansion, module.late) == (3, 4, None)
+    with pytest.raises(NotMaterializedError, match="'mode' is not known yet"):
+        _ = module.mode
+    module.late = "mine"
+    assert module.late == "mine"
+    module(torch.zeros(2, 8))
+    assert (module.stride, module.mode, module.expansion, module.late) == (3, "x8", 4, "mine")
+
+
+def test_another_of_its_type() -> None:
+    """`type(self)(...)`, in both forms."""
+
+    @lazify(exclude=["dim"])
+    class Decorated(Shadowing):
+        def __init__(self, dim: int, stride: int = 2) -> None:
+            super().__init__(dim, stride)
+
+    for lazy in (Decorated, lazify(Shadowing, exclude=["dim"])):
+        first = lazy(3)
+        second = type(first)(4)
+        assert type(second) is type(first)
+        second(torch.zeros(2, 5))
+        assert is_lazy(first)
+        assert (second.stride, second.linear.in_features) == (4, 5)

@@ -98,3 +98,10 @@ class Data(nn.Module):
 
 
 assert_type(Data(dim=3, heads=4), Data)
+
+
+class Late(nn.Module):
+    """Not decorated; the rule is in the middle."""
+
+    def __init__(self, in_features: int, zork: int = axis(-1), out: float = 3) -> None:
+        super().__init__()

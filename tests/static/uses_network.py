@@ -41,9 +41,18 @@ Marked()  # type: ignore[call-arg]
 assert_type(Data(4), Data)
 Data("4")  # type: ignore[arg-type]
 
-blocks.Kind.SMALL.name.upper()
+print(blocks.Kind.BOTH.value)
 blocks.Kind(1)
 assert_type(blocks.scaled("a"), str)
+assert_type(blocks.Based().based(), int)
+assert_type(blocks.helper(3), int)
+assert_type(blocks.slow(3), int)
+assert_type(blocks.Pair(1, 2).heads, int)
+assert_type(blocks.UserId(3), blocks.UserId)
+assert_type(blocks.LazyLooped(3), nn.Linear)
+range(blocks.LIMIT)
+print(blocks.Config().double)
+blocks.Config(3, 4)  # type: ignore[call-arg]
 assert_type(blocks.modern(), int)
 blocks.Options(3).cached.append(4)
 blocks.Options(3, [4])  # type: ignore[call-arg]
@@ -51,6 +60,11 @@ assert_type(NAME, str)
 assert_type(len(WIDTHS), int)
 blocks.flattened(torch.zeros(2, 3), end=2)
 blocks.nothing()  # type: ignore[attr-defined]
+
+
+async def consumed(user: blocks.UserId) -> None:
+    async for number in blocks.counted():
+        assert_type(number, int)
 
 
 def as_annotation(block: Block, sub: Sub) -> list[type[nn.Module]]:

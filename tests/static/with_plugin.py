@@ -1,7 +1,8 @@
 """Exact constructors, with `plugins = ["lazify.mypy"]`. Every ignore must be needed: a line without its error fails."""
 
 import dataclasses
-from typing import Generic, TypeVar
+import functools
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 from torch import nn
@@ -191,3 +192,81 @@ assert_type(toolkit.lazify(Late, exclude="in_channels")(8), Late)
 def passed_on(*names: str) -> nn.Module:
     """What is not written out is not known, and nothing is checked."""
     return lazify(Late, exclude=names)(8, anything=True)
+
+
+# what a stranger tried
+@lazify
+class Overloaded(nn.Module):
+    @overload
+    def __init__(self, out: int, *, in_features: int = ...) -> None: ...
+    @overload
+    def __init__(self, out: str, base: int, *, in_features: int = ...) -> None: ...
+    def __init__(self, out: object, base: int = 3, *, in_features: int = axis(-1)) -> None:
+        super().__init__()
+
+
+Overloaded(3)
+Overloaded("a", 4)
+Overloaded("a")  # type: ignore[call-overload]
+lazify(nn.Linear, exclude="in_features")(4)
+
+
+class AlsoOverloaded(nn.Module):
+    @overload
+    def __init__(self, dim: int, a: int) -> None: ...
+    @overload
+    def __init__(self, dim: int, a: str, b: int) -> None: ...
+    def __init__(self, dim: int, a: object, b: int = 0) -> None:
+        super().__init__()
+
+
+assert_type(lazify(AlsoOverloaded, exclude="dim")(3), AlsoOverloaded)
+assert_type(lazify(AlsoOverloaded)("a", 3), AlsoOverloaded)
+
+
+@lazify(exclude=["in_features"])
+class WithoutItsOwn(nn.Linear):
+    pass
+
+
+class SubWithoutItsOwn(WithoutItsOwn):
+    pass
+
+
+assert_type(WithoutItsOwn(4, bias=False), WithoutItsOwn)
+assert_type(WithoutItsOwn(in_features=3, out_features=4), WithoutItsOwn)
+assert_type(SubWithoutItsOwn(out_features=4), SubWithoutItsOwn)
+WithoutItsOwn()  # type: ignore[call-arg]
+
+
+class Generically(nn.Module, Generic[T]):
+    def __init__(self, in_features: int, item: T) -> None:
+        super().__init__()
+
+
+assert_type(lazify(Generically)("a"), Generically[str])
+
+
+class PassedOn(nn.Linear):
+    def __init__(self, *args: Any, scale: float = 1.0) -> None:
+        super().__init__(*args)
+
+
+lazify(PassedOn, exclude=["in_features"])(4, scale=2.0)
+
+
+class Rules:
+    def __call__(self, x: torch.Tensor, ratio: int) -> int:
+        return x.shape[-1] * ratio
+
+    def method(self, x: torch.Tensor, ratio: int) -> int:
+        return x.shape[-1] * ratio
+
+
+named = lambda x, ratio: x.shape[-1] * ratio  # noqa: E731
+lazify(Late, exclude={"in_channels": Rules()})(8, ratio=3)
+lazify(Late, exclude={"in_channels": Rules().method})(8, ratio=3)
+lazify(Late, exclude={"in_channels": functools.partial(doubled, factor=3)})(8, offset=3)
+lazify(Late, exclude={"in_channels": named})(8, ratio=3)
+lazify(Late, exclude={"in_channels": lambda *rest, **more: 3})(8)
+lazify(Late, exclude={"in_channels": lambda *rest, **more: 3})(8, more=3)  # type: ignore[call-arg]

@@ -6,8 +6,8 @@ import dataclasses
 import enum
 import functools
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NewType, TypeAlias, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,8 @@ from torch import nn
 
 from lazify import axis, lazify
 from lazify.layers import SqueezeExcitation
+
+from .parts import Base, helper  # noqa: F401
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +91,10 @@ class Marked(nn.Module, Generic[T]):
         super().__init__()
 
 
+class Based(Base):
+    pass
+
+
 class Sub(Block):
     def __init__(self) -> None:
         super().__init__(3, out_channels=4)
@@ -110,9 +116,46 @@ class Data(nn.Module):
         super().__init__()
 
 
-class Kind(enum.Enum):
+class Kind(enum.Flag):
     SMALL = 1
     LARGE = 2
+    BOTH = SMALL | LARGE
+
+
+UserId = NewType("UserId", int)
+LIMIT: Final = 3
+for _ in (1, 2):
+    LazyLooped = lazify(nn.Linear)
+
+
+async def counted() -> AsyncIterator[int]:
+    yield 1
+
+
+class Registered:
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+
+
+class Pair(Registered):
+    def __init__(self, heads: int, dim: int) -> None:
+        self.heads, self.dim = heads, dim
+
+
+@dataclasses.dataclass
+class Config:
+    width: int = 3
+
+    def __post_init__(self):
+        self.double = 2 * self.width
+
+
+try:
+    import no_such_library  # noqa: F401  # type: ignore[import-not-found]
+except ImportError:
+
+    def slow(x: int) -> int:
+        return x
 
 
 @overload
