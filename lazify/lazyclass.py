@@ -508,7 +508,7 @@ def _make(recipe: Recipe) -> type[nn.Module]:
         namespace["__init__"] = _signed(recipe, _lazy_init(recipe), recipe.init)
     if recipe.new is not None:
         namespace["__new__"] = _signed(recipe, _plain_new(), recipe.new)
-    for name, value in _class_attributes(wrapped):
+    for name, value in _class_attributes(wrapped).items():
         namespace.setdefault(name, _ClassAttribute(name, value))
     for name in _CONTAINER:
         if hasattr(wrapped, name):
@@ -528,6 +528,9 @@ def _home(recipe: Recipe) -> str:
         return "lazify.nn"
     where = recipe.wrapped.__module__
     return "lazify" if hasattr(sys.modules.get(where), recipe.name) and not recipe.decorated else where
+
+
+_PLAIN = (int, float, str, tuple, torch.dtype, torch.device, type(None))
 
 
 class _ClassAttribute:
@@ -556,13 +559,13 @@ class _ClassAttribute:
         return self.value
 
 
-def _class_attributes(wrapped: type) -> Iterator[tuple[str, Any]]:
+def _class_attributes(wrapped: type) -> dict[str, Any]:
     """Numbers, texts and the like; nn.Module's own and private ones are left alone."""
-    for name in {name: None for base in wrapped.__mro__ for name in vars(base)}:
-        value = inspect.getattr_static(wrapped, name)
-        plain = isinstance(value, (int, float, str, tuple, torch.dtype, torch.device, type(None)))
-        if plain and not name.startswith("_") and not hasattr(nn.Module, name):
-            yield name, value
+    found: dict[str, Any] = {}
+    for base in reversed(wrapped.__mro__):
+        if base is not nn.Module and base is not object:
+            found.update(vars(base))
+    return {n: v for n, v in found.items() if isinstance(v, _PLAIN) and n[0] != "_" and not hasattr(nn.Module, n)}
 
 
 def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:
