@@ -540,8 +540,7 @@ class _ClassAttribute:
         self.name, self.value = name, value
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        pending = None if instance is None else waiting(instance)
-        if pending is None:
+        if instance is None or (pending := waiting(instance)) is None:
             return self.value
         try:
             told = pending.told(instance)

@@ -42,7 +42,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 #: Methods that return nothing.
 NOTHING = ("__init__", "__init_subclass__", "__post_init__", "__setattr__", "__delattr__", "__setitem__", "__delitem__")
 #: What stays as it is: `__all__ += [...]`, `type X = ...`.
-KEPT: tuple[type, ...] = (ast.AugAssign, *([ast.TypeAlias] if hasattr(ast, "TypeAlias") else []))
+KEPT: tuple[type, ...] = (ast.AugAssign, getattr(ast, "TypeAlias", ast.AugAssign))
 
 
 class _Source(str):
