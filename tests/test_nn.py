@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import inspect
 import pickle
 import subprocess
@@ -423,3 +424,8 @@ def test_pickles_are_read_in_a_fresh_process() -> None:
     code = [sys.executable, "-W", "error", "-W", "ignore:enable_nested_tensor:UserWarning", "-c", LOADED]
     done = subprocess.run(code, input=pickled, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_example_in_the_docstring_of_the_module():
+    test = doctest.DocTestParser().get_doctest(nn.__doc__, {}, "lazify.nn", None, 0)
+    assert doctest.DocTestRunner().run(test).failed == 0
