@@ -508,8 +508,8 @@ def _make(recipe: Recipe) -> type[nn.Module]:
         namespace["__init__"] = _signed(recipe, _lazy_init(recipe), recipe.init)
     if recipe.new is not None:
         namespace["__new__"] = _signed(recipe, _plain_new(), recipe.new)
-    for name, value in _class_attributes(wrapped).items():
-        namespace.setdefault(name, _ClassAttribute(name, value))
+    for name in _class_attributes(wrapped):
+        namespace.setdefault(name, _ClassAttribute(name))
     for name in _CONTAINER:
         if hasattr(wrapped, name):
             namespace[name] = _unknown_content(name)
@@ -536,18 +536,19 @@ _PLAIN = (int, float, str, tuple, torch.dtype, torch.device, type(None))
 class _ClassAttribute:
     """A plain class attribute: what an instance says, unless the real module will have one of its own by this name."""
 
-    def __init__(self, name: str, value: Any) -> None:
-        self.name, self.value = name, value
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
+        value = getattr(getattr(owner, RECIPE).wrapped, self.name)
         if instance is None or (pending := waiting(instance)) is None:
-            return self.value
+            return value
         try:
             told = pending.told(instance)
         except NotMaterializedError:
             if self.name in pending.recipe.signature.parameters:
                 raise
-            return self.value
+            return value
         if told is None:
             return getattr(instance, self.name)
         own = vars(cast("nn.Module", told.root))
@@ -555,16 +556,16 @@ class _ClassAttribute:
             return own[self.name]
         if self.name in own or self.name in told.unknown:
             raise NotMaterializedError(_waiting(instance, self.name))
-        return self.value
+        return value
 
 
-def _class_attributes(wrapped: type) -> dict[str, Any]:
+def _class_attributes(wrapped: type) -> list[str]:
     """Numbers, texts and the like; nn.Module's own and private ones are left alone."""
     found: dict[str, Any] = {}
     for base in reversed(wrapped.__mro__):
         if base is not nn.Module and base is not object:
             found.update(vars(base))
-    return {n: v for n, v in found.items() if isinstance(v, _PLAIN) and n[0] != "_" and not hasattr(nn.Module, n)}
+    return [n for n, value in found.items() if isinstance(value, _PLAIN) and n[0] != "_" and not hasattr(nn.Module, n)]
 
 
 def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:
