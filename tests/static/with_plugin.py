@@ -194,7 +194,7 @@ def passed_on(*names: str) -> nn.Module:
     return lazify(Late, exclude=names)(8, anything=True)
 
 
-# what a stranger tried
+# overloads, inherited constructors, generics, rules that cannot be read
 @lazify
 class Overloaded(nn.Module):
     @overload
