@@ -198,9 +198,8 @@ def lazy_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _explained_class(recipe: Recipe) -> ExplainedClass:
-    shown = [p for name, p in recipe.shown.parameters.items() if name != "self"]
     parameters = explained_parameters(recipe)
-    return ExplainedClass(recipe.called, recipe.wrapped, recipe.signature, Signature(shown), parameters)
+    return ExplainedClass(recipe.called, recipe.wrapped, recipe.signature, recipe.lazified, parameters)
 
 
 def _modules(model: nn.Module) -> Iterator[ExplainedModule]:

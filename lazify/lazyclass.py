@@ -289,7 +289,7 @@ class LazyInstance(Recorded):
         raise NotMaterializedError(_waiting(self, name))
 
     def _lazify_told(self, caller: FrameType) -> dict[str, Any]:
-        """What can be had by its name: parameters and buffers, plain attributes that do not depend on the unknown,
+        """What can be had by its name: parameters and buffers, attributes that hold arguments,
         and submodules where a dotted path is followed.
 
         (As an attribute, a submodule whose values are unknown would promise too much.)

@@ -92,6 +92,11 @@ class Recipe:
         """The name under which a user calls the lazy class: a decorated class keeps its own."""
         return self.wrapped.__name__ if self.decorated else self.name
 
+    @property
+    def lazified(self) -> Signature:
+        """What a call of the lazy class takes."""
+        return Signature([p for name, p in self.shown.parameters.items() if name != SELF.name])
+
     def arrange(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The `(args, kwargs)` for the constructor of the wrapped class."""
         return arrange(self.signature, {n: value for n, value in arguments.items() if n not in self.added})

@@ -22,6 +22,7 @@ __all__ = [
     "NOT_GIVEN",
     "ORIGINAL",
     "POSITIONAL",
+    "Source",
     "annotations_of",
     "arrange",
     "binder",
@@ -38,6 +39,12 @@ VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 ORIGINAL = "_lazify_original"
 SELF = Parameter("self", Parameter.POSITIONAL_ONLY)
 ANYTHING = Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)])
+
+
+class Source(str):
+    """Text that a `Signature` shows as it is, without quotes."""
+
+    __repr__ = str.__str__
 
 
 class _NotGiven:

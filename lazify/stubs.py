@@ -25,7 +25,7 @@ from torch import nn
 from lazify.errors import LazifyError, compose
 from lazify.lazyclass import RECIPE, LazyInstance
 from lazify.recipe import Recipe
-from lazify.signatures import SELF
+from lazify.signatures import Source
 
 __all__ = ["lazy_classes", "stub", "write"]
 
@@ -43,12 +43,6 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 NOTHING = ("__init__", "__init_subclass__", "__post_init__", "__setattr__", "__delattr__", "__setitem__", "__delitem__")
 #: What stays as it is: `__all__ += [...]`, `type X = ...`.
 KEPT: tuple[type, ...] = (ast.AugAssign, getattr(ast, "TypeAlias", ast.AugAssign))
-
-
-class _Source(str):
-    """Source text that a `Signature` prints as it is."""
-
-    __repr__ = str.__str__
 
 
 def write(name: str, directory: Path | None = None) -> list[Path]:
@@ -287,8 +281,9 @@ class _Writer:
         """As shown, and the dropped arguments, which may be passed by keyword."""
         dropped = [recipe.signature.parameters[name] for name in recipe.rules if name in recipe.signature.parameters]
         dropped = [p.replace(kind=Parameter.KEYWORD_ONLY, default=None) for p in dropped]
-        shown = [p for p in recipe.shown.parameters.values() if p.name != SELF.name]
-        parameters = sorted((*shown, *dropped), key=lambda p: p.kind)  # Python's own order, in which kinds are numbered
+        parameters = sorted(
+            (*recipe.lazified.parameters.values(), *dropped), key=lambda p: p.kind
+        )  # Python's own order, in which kinds are numbered
         positional = parameters[:1] and parameters[0].kind is Parameter.POSITIONAL_ONLY
         kind = Parameter.POSITIONAL_ONLY if positional else Parameter.POSITIONAL_OR_KEYWORD
         first = Parameter("self" if method == "__init__" else "cls", kind)
@@ -297,8 +292,8 @@ class _Writer:
 
     def parameter(self, p: Parameter, recipe: Recipe, written: Mapping[str, str]) -> Parameter:
         annotation = written.get(p.name) or self.formatted(p.annotation, recipe.wrapped)
-        default = p.default if p.default is p.empty else _Source(_default(p.default, annotation))
-        return p.replace(annotation=_Source(annotation), default=default)
+        default = p.default if p.default is p.empty else Source(_default(p.default, annotation))
+        return p.replace(annotation=Source(annotation), default=default)
 
     # types
 

@@ -11,6 +11,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
 from lazify.recipe import Recipe
+from lazify.signatures import Source
 
 __all__ = [
     "ExplainedParameter",
@@ -40,8 +41,7 @@ class ExplainedParameter(NamedTuple):
 
 def explained_parameters(recipe: Recipe) -> tuple[ExplainedParameter, ...]:
     """Those of the constructor in order, then those that only rules read."""
-    shown = {name: p for name, p in recipe.shown.parameters.items() if name != "self"}
-    original = recipe.signature.parameters
+    original, shown = recipe.signature.parameters, recipe.lazified.parameters
     names = dict.fromkeys([*original, *shown, *recipe.rules])
     return tuple(
         ExplainedParameter(
@@ -54,16 +54,10 @@ def explained_parameters(recipe: Recipe) -> tuple[ExplainedParameter, ...]:
     )
 
 
-class _Bare(str):
-    """Shown as its text, without quotes or address."""
-
-    __repr__ = str.__str__
-
-
 def _written(p: Parameter) -> str:
     if isinstance(p.default, (type, FunctionType, BuiltinFunctionType)) and p.default is not p.empty:
-        p = p.replace(default=_Bare(p.default.__qualname__))
-    return str(p.replace(annotation=_Bare(p.annotation)) if isinstance(p.annotation, str) else p)
+        p = p.replace(default=Source(p.default.__qualname__))
+    return str(p.replace(annotation=Source(p.annotation)) if isinstance(p.annotation, str) else p)
 
 
 # ---------------------------------------------------------------------------------------------
