@@ -123,7 +123,7 @@ class FirstCall(FirstCalls):
     arguments: Sequence[Restore] = ()
     random: Random = ()
     handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
-    compiled: Callable[..., Any] | None = None  # set if the journal holds `compile()`
+    compiled: Callable[..., Any] | None = None  # set if the constructor or the journal called `compile()`
     values: dict[str, Any] | None = None  # with which it was built
     settled: Settlement | None = None  # takes back what became of the skeleton
 
@@ -155,6 +155,12 @@ class FirstCall(FirstCalls):
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
 
+    def stand_again(self) -> None:
+        """The constructor or the journal may have called `compile()`, which stands where the gate stood."""
+        state = self.module.__dict__
+        if (there := state.get(GATE)) is not self:
+            self.compiled, state[GATE] = there, self
+
     def passed(self, calls: list[FirstCalls]) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:
@@ -181,7 +187,7 @@ class FirstCall(FirstCalls):
         for name in slots(type(self.module)):
             if hasattr(self.module, name):
                 object.__delattr__(self.module, name)
-        self.handles = self.settled = None
+        self.handles = self.settled = self.compiled = None
 
     def undo(self) -> None:
         """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
@@ -244,6 +250,7 @@ def _build_here(call: FirstCall, values: dict[str, Any], device: torch.device | 
         _rehearse(module, pending)
     else:
         _bring_up_to_date(call)
+    call.stand_again()
 
 
 def _bring_up_to_date(call: FirstCall) -> None:
@@ -303,8 +310,6 @@ def _replay(call: FirstCall) -> None:
             handle.extra_dict_ref = result.extra_dict_ref
             if isinstance(target, Recorded):  # of a lazy module inside: it has its first call before it
                 target._lazify_handles()[handle.id] = handle
-    if (compiled := module.__dict__.get(GATE)) is not call:
-        call.compiled, module.__dict__[GATE] = compiled, call
 
 
 def _attached(pending: Pending) -> list[Restore]:

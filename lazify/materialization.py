@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lazify.building import (
     FirstCall,
@@ -46,7 +46,7 @@ from lazify.restoring import (
     contents,
     random_state,
 )
-from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, hidden_from_dynamo, is_made_here, traces
+from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, MODULE_CALL, hidden_from_dynamo, is_made_here, traces
 
 __all__ = ["call", "first_call", "follow"]
 
@@ -57,6 +57,7 @@ logger = logging.getLogger("lazify")
 # The first call
 
 
+@hidden_from_dynamo
 def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     """`__call__` of a lazy instance: materialize it and make the call.
 
@@ -70,11 +71,25 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     materialized by this call.
     """
     pending: Pending | None = module.__dict__.get(PENDING)
-    if pending is None:  # another thread came first
-        return module(*args, **kwargs)
+    if pending is not None:  # else another thread came first
+        with pending.lock:
+            if PENDING in module.__dict__:
+                if len(args) == 1 and not kwargs and _is_simple(pending, args[0]):
+                    return _simple_attempt(module, pending, args[0])
+                return _any_attempt(module, pending, args, kwargs)
+    return module(*args, **kwargs)
+
+
+def _any_attempt(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if traces(*args, *kwargs.values()):
         return _traced(module, pending, args, kwargs)
-    return _first_of_all(module, pending, args, kwargs)
+    try:
+        if pending.recipe.guessed:
+            return _guess_or_search(module, pending, args, kwargs, "__call__")
+        return _attempt(module, pending, args, kwargs, "__call__", _by_rules)
+    except InferenceError as error:
+        error.module = error.module or module  # the innermost
+        raise
 
 
 def _traced(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -84,23 +99,6 @@ def _traced(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[s
         return nn.Module.__call__(module, *args, **kwargs)
     finally:
         vars(module).pop("__module__", None)
-
-
-@hidden_from_dynamo
-def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with pending.lock:
-        if PENDING in module.__dict__:
-            recipe = pending.recipe
-            if recipe.direct is not None and len(args) == 1 and not kwargs and _is_simple(pending, args[0]):
-                return _simple_attempt(module, pending, recipe, args[0])
-            try:
-                if recipe.guessed:
-                    return _guess_or_search(module, pending, args, kwargs, "__call__")
-                return _attempt(module, pending, args, kwargs, "__call__", _by_rules)
-            except InferenceError as error:
-                error.module = error.module or module  # the innermost
-                raise
-    return module(*args, **kwargs)
 
 
 @hidden_from_dynamo
@@ -189,44 +187,47 @@ def _only_told(pending: Pending) -> str:
 
 def _is_simple(pending: Pending, x: Any) -> bool:
     """Whether nothing was done to the instance, nothing stands in the way, and `x` is all there is to look at."""
+    direct = pending.recipe.direct
     return (
-        type(x) is torch.Tensor
-        and pending.stand_in is None
-        and pending.skeleton is None
-        and pending.kin is None
+        direct is not None
+        and type(x) is Tensor
         and not pending.journal
-        and not GLOBAL_PRE_HOOKS
+        and pending.stand_in is pending.skeleton is pending.kin is None
+        and x.dim() > direct[1] >= -x.dim()
         and is_made_here(x)
-        and x.dim() > pending.recipe.direct[1] >= -x.dim()  # type: ignore[index]
-        and PLAIN.issuperset(map(type, pending.given.values()))
         and surroundings_are_plain()
+        and not GLOBAL_PRE_HOOKS
+        and nn.Module.__call__ is MODULE_CALL
+        and PLAIN.issuperset(map(type, pending.given.values()))
         and under_way.rehearsal is None
     )
 
 
-def _simple_attempt(module: nn.Module, pending: Pending, recipe: Recipe, x: torch.Tensor) -> Any:
+def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor) -> Any:
     """What `_attempt` does where `_is_simple`: most first calls of torch's own classes, so without detours.
 
     (A first call competes with the construction of one small layer: a tenth of that is a dozen Python calls.)
     """
+    recipe, state, calls, shape = pending.recipe, module.__dict__, under_way.calls, x.shape
     name, dim = cast("tuple[str, int]", recipe.direct)
-    state, calls = module.__dict__, under_way.calls
     first = FirstCall(module, pending)
-    first.values = values = {name: x.shape[dim]}
+    first.values = values = {name: shape[dim]}
     calls.append(first)
     try:
         state[GATE] = first
         set_class(module, "__class__", recipe.wrapped)
         del state[PENDING]
         recipe.init(module, **values, **pending.given)
-        result = module(x)
+        if state[GATE] is not first:
+            first.stand_again()
+        result = (first.compiled or module._call_impl)(x)  # what the gate does
     except BaseException:
         first.undo()
         raise
     finally:
         calls.pop()
     first.passed(calls)
-    keep(module, (recipe, pending.given, values, ((x.shape,), {})))  # all of it plain
+    keep(module, (recipe, pending.given, values, ((shape,), {})))  # all of it plain
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result

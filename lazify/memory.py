@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
-from weakref import KeyedRef
+from weakref import ref
 
 import torch
 from torch import nn
@@ -47,30 +47,39 @@ class Opaque:
         return f"<{self.type_name}>"
 
 
-#: id of a module -> a reference that removes the entry, the fields of `Materialized` (a plain tuple: a first call is
-#: short). By id, since a class that compares its instances has no hash.
-_kept: dict[int, tuple[KeyedRef[int, nn.Module], tuple[Any, ...]]] = {}
+class _Record(ref[nn.Module]):
+    """A reference to a module that was lazy; it holds the fields of `Materialized`, and goes with the module."""
+
+    __slots__ = ("fields", "key")  # no constructor of its own, no tuple around: a first call is short
+    key: int
+    fields: tuple[Any, ...]
 
 
-def _gone(reference: KeyedRef[int, nn.Module]) -> None:
-    _kept.pop(reference.key, None)
+#: By id, since a class that compares its instances has no hash.
+_records: dict[int, _Record] = {}
+
+
+def _gone(record: _Record) -> None:
+    _records.pop(record.key, None)
 
 
 def keep(module: nn.Module, fields: tuple[Any, ...]) -> None:
     """Note how a module became real, from fields that keep nothing alive."""
-    key = id(module)
-    _kept[key] = (KeyedRef(module, _gone, key), fields)
+    record = _Record(module, _gone)
+    record.fields = fields
+    record.key = key = id(module)
+    _records[key] = record
 
 
 def forget(module: nn.Module) -> None:
     """It was taken back."""
-    _kept.pop(id(module), None)
+    _records.pop(id(module), None)
 
 
 def recall(module: nn.Module) -> Materialized | None:
     """How a module became real, if it was lazy."""
-    found = _kept.get(id(module))
-    return None if found is None else Materialized(*found[1])
+    record = _records.get(id(module))
+    return None if record is None else Materialized(*record.fields)
 
 
 def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "FOLLOWING_PATHS",
     "GATE",
     "GLOBAL_PRE_HOOKS",
+    "MODULE_CALL",
     "FakeTensorMode",
     "any_autocast",
     "concrete",
@@ -56,7 +57,8 @@ GLOBAL_PRE_HOOKS = _module._global_forward_pre_hooks
 #: The code of what follows dotted paths to submodules.
 FOLLOWING_PATHS = frozenset({torch.nn.Module.get_submodule.__code__, NamedMemberAccessor.get_submodule.__code__})
 
-_MODULE_CALL = torch.nn.Module.__call__
+#: `nn.Module.__call__`, while nothing has exchanged it.
+MODULE_CALL = torch.nn.Module.__call__
 
 #: () -> bool, over all device types at once.
 any_autocast: Any = torch._C._is_any_autocast_enabled
@@ -64,7 +66,7 @@ any_autocast: Any = torch._C._is_any_autocast_enabled
 
 def traces(*arguments: Any) -> bool:
     """Whether torch.fx traces this call: it has exchanged `nn.Module.__call__`, and hands proxies in."""
-    if torch.nn.Module.__call__ is _MODULE_CALL:
+    if torch.nn.Module.__call__ is MODULE_CALL:
         return False
     return any(isinstance(each, torch.fx.Proxy) for each in arguments)
 
