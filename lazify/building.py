@@ -26,8 +26,9 @@ from lazify.construction import (
     constructing,
     eager,
     plain_surroundings,
-    set_class,
+    set_attribute,
     slots,
+    stand_bare,
     surroundings_are_plain,
 )
 from lazify.journal import CONVERTING, FLAGGING, IMMEDIATE, Entry, Recorded, attached
@@ -131,7 +132,7 @@ class FirstCall(FirstCalls):
         self.module = module
         self.pending = pending
         self.lazy = type(module)
-        self.state = module.__dict__.copy()
+        self.state = module.__dict__
         self.owner = get_ident()
 
     def keep_arguments(self) -> None:
@@ -193,11 +194,10 @@ class FirstCall(FirstCalls):
         """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
         self.rewind()
         forget(self.module)
-        state = vars(self.module)
-        state.update(self.state)
-        set_class(self.module, "__class__", self.lazy)
-        for name in [name for name in state if name not in self.state]:
-            del state[name]
+        self.state[GATE] = self
+        set_attribute(self.module, "__dict__", self.state)
+        set_attribute(self.module, "__class__", self.lazy)
+        del self.state[GATE]
 
 
 def plans_of(calls: FirstCalls) -> list[Plan]:
@@ -231,11 +231,8 @@ def build(call: FirstCall, values: dict[str, Any], device: torch.device | None) 
 
 def _build_here(call: FirstCall, values: dict[str, Any], device: torch.device | None = None) -> None:
     module, pending = call.module, call.pending
-    recipe, state = pending.recipe, module.__dict__
-    state[GATE] = call
-    set_class(module, "__class__", recipe.wrapped)
-    for name in [name for name in state if name != GATE]:
-        del state[name]
+    recipe = pending.recipe
+    stand_bare(module, recipe, call)
     call.values, call.device = values, device
     if call.plan is not None or under_way.rehearsal is not None or pending.kin is not None:
         with _observed(call):

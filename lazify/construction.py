@@ -23,13 +23,14 @@ __all__ = [
     "original_init",
     "plain_surroundings",
     "quiet_subclass",
-    "set_class",
+    "set_attribute",
     "slots",
+    "stand_bare",
     "surroundings_are_plain",
 ]
 
-#: Past every `__setattr__`: `set_class(module, "__class__", cls)`.
-set_class = object.__setattr__
+#: Past every `__setattr__` that a class has.
+set_attribute = object.__setattr__
 
 
 class _Constructing(threading.local):
@@ -49,13 +50,22 @@ class _Constructing(threading.local):
 constructing = _Constructing()
 
 
+def stand_bare(module: nn.Module, recipe: Recipe, gate: Any) -> None:
+    """Make `module` what an instance of the wrapped class is before its constructor, at no moment without the gate."""
+    old, new = module.__dict__, recipe.bare.copy()
+    old[GATE] = new[GATE] = gate
+    set_attribute(module, "__class__", recipe.wrapped)
+    set_attribute(module, "__dict__", new)
+    del old[GATE]
+
+
 def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> None:
     """Make `module` an instance of the wrapped class, as `wrapped(...)` would: `__new__`, metaclass and all."""
     if recipe.new is not None or recipe.metaclass_call is not None:
         _construct_specially(module, recipe, *recipe.arrange(arguments))
         return
     args, kwargs = recipe.arrange(arguments)
-    set_class(module, "__class__", recipe.wrapped)
+    set_attribute(module, "__class__", recipe.wrapped)
     original_init(module, recipe, args, kwargs)
 
 
@@ -97,14 +107,14 @@ def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: A
 
 def _adopt(module: nn.Module, made: nn.Module) -> None:
     """Take over class and state of an object that only its own class can make, and what it ties to itself."""
-    set_class(module, "__class__", type(made))
+    set_attribute(module, "__class__", type(made))
     state = vars(made)
     if (gate := vars(module).get(GATE)) is not None:
         state[GATE] = gate
-    object.__setattr__(module, "__dict__", state)  # shared from here on: what still holds `made` sees the same
+    set_attribute(module, "__dict__", state)  # shared from here on: what still holds `made` sees the same
     for name in slots(type(made)):
         if hasattr(made, name):
-            object.__setattr__(module, name, getattr(made, name))
+            set_attribute(module, name, getattr(made, name))
     for inside in module.modules() if "_modules" in state else ():
         for container in (vars(inside), *(each for each in vars(inside).values() if isinstance(each, dict))):
             for key, value in container.items():

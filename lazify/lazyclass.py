@@ -29,12 +29,13 @@ from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableErro
 from lazify.journal import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
 from lazify.known import KNOWN
 from lazify.materialization import call, first_call, follow
+from lazify.memory import PLAIN
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import Placeholder
 from lazify.recipe import Recipe, compile_recipe
 from lazify.restoring import random_state
 from lazify.rules import Axis
-from lazify.signatures import NOT_GIVEN, ORIGINAL, annotations_of, call_signature, unlazified
+from lazify.signatures import NOT_GIVEN, ORIGINAL, VARIADIC, call_signature, function_of, taking, unlazified
 from lazify.skeleton import CONTENT, Skeleton, report_names
 from lazify.tables import explained_parameters, signatures_html
 from lazify.torch_private import DYNAMO_HOOK, FOLLOWING_PATHS, concrete, tree_map_only
@@ -60,34 +61,28 @@ def _begin(
 ) -> None:
     """What `__init__` does: bind, then build at once if everything is given, else become lazy."""
     __tracebackhide__ = True  # of a wrong construction, IPython and pytest show the user's line
-    given = _bound(recipe, args, kwargs)
-    for name in recipe.rules:
-        if name not in given:
-            break
+    shape = (len(args), *kwargs)
+    if (usual := recipe.usual.get(shape)) is not None:
+        given = usual(*args, **kwargs)
     else:
-        construct(module, recipe, given)
-        return
-    if recipe.added and not recipe.added.keys() <= given.keys():
-        recipe.bind_strictly(module, *args, **kwargs)  # raises if a required one is missing
+        given = _bound(recipe, args, kwargs)
+        if given.keys() >= recipe.rules.keys():
+            construct(module, recipe, given)
+            return
+        if recipe.added and not recipe.added.keys() <= given.keys():
+            recipe.bind_strictly(module, *args, **kwargs)  # raises if a required one is missing
+        if not any(p.kind in VARIADIC for p in recipe.shown.parameters.values()):
+            recipe.usual[shape] = taking(given)
     observer = constructing.observer
     if observer is not None and observer(module, recipe, given):
         return
     if type(module) is not lazy:
         module.__class__ = lazy
-    module.__dict__[PENDING] = Pending(recipe, given)
+    module.__dict__[PENDING] = Pending(recipe, given, PLAIN.issuperset(map(type, given.values())))
 
 
 def _bound(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """What was given, by name.
-
-    Python itself binds, in its own words where it fails; a plain call of a plain signature it need not be asked about.
-    """
-    names = recipe.positional
-    if names is not None and len(args) <= len(names) and recipe.accepted >= kwargs.keys():
-        given = dict(zip(names, args, strict=False))
-        given.update(kwargs)
-        if len(given) == len(args) + len(kwargs) and given.keys() >= recipe.required:
-            return given
+    """What was given, by name. Python itself binds, in its own words where it fails."""
     __tracebackhide__ = True
     bound = recipe.bind(None, *args, **kwargs)
     given = {name: value for name, value in bound.items() if value is not NOT_GIVEN}
@@ -507,7 +502,7 @@ def _make(recipe: Recipe) -> type[nn.Module]:
     if not recipe.decorated:
         namespace["__init__"] = _signed(recipe, _lazy_init(recipe), recipe.init)
     if recipe.new is not None:
-        namespace["__new__"] = _signed(recipe, _plain_new(), recipe.new)
+        namespace["__new__"] = _signed(recipe, _plain_new, recipe.new)
     for name in _class_attributes(wrapped):
         namespace.setdefault(name, _ClassAttribute(name))
     for name in _CONTAINER:
@@ -568,28 +563,25 @@ def _class_attributes(wrapped: type) -> list[str]:
     return [n for n, value in found.items() if isinstance(value, _PLAIN) and n[0] != "_" and not hasattr(nn.Module, n)]
 
 
-def _signed(recipe: Recipe, function: Callable[..., Any], original: Callable[..., Any]) -> Any:
-    """`function` in the place of `original`: its name and doc, the lazified signature."""
-    functools.update_wrapper(function, original)
-    function.__annotations__ = annotations_of(recipe.shown)
-    function.__doc__ = original.__doc__ or _inferred(recipe)
-    setattr(function, ORIGINAL, original)
-    return wrapt.with_signature(signature=recipe.shown)(function)
+def _signed(recipe: Recipe, behaviour: Callable[..., Any], original: Callable[..., Any]) -> Any:
+    """In the place of `original`: its name and doc, the lazified signature; what it does, `behaviour` does."""
+    shown = function_of(recipe.shown)
+    functools.update_wrapper(shown, original, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
+    shown.__doc__ = original.__doc__ or _inferred(recipe)
+    setattr(shown, ORIGINAL, original)
+    return wrapt.FunctionWrapper(shown, behaviour)
 
 
 def _lazy_init(recipe: Recipe) -> Callable[..., None]:
-    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+    def __init__(wrapped: Any, self: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         __tracebackhide__ = True
         _begin(self, type(self), recipe, args, kwargs)
 
     return __init__
 
 
-def _plain_new() -> Callable[..., Any]:
-    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
-        return object.__new__(cls)
-
-    return __new__
+def _plain_new(wrapped: Any, _: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return object.__new__(args[0])
 
 
 def _lazy_forward(wrapped: type[nn.Module]) -> Callable[..., Any]:
@@ -656,7 +648,7 @@ def rewrite(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M
     setattr(cls, RECIPE, recipe)
     setattr(cls, LAZY_CLASS, (_make(recipe),))
 
-    def __init__(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+    def __init__(wrapped: Any, self: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         __tracebackhide__ = True
         if _is_original_construction(type(self), args, kwargs, cls):
             _refuse_markers(recipe, args, kwargs)
@@ -678,9 +670,10 @@ def _rewrite_new(cls: type[nn.Module], recipe: Recipe) -> None:
     new = recipe.new
     assert new is not None
 
-    def __new__(klass: type, *args: Any, **kwargs: Any) -> Any:
-        if _is_original_construction(klass, args, kwargs, cls):
-            return new(klass, *args, **kwargs)
+    def __new__(wrapped: Any, _: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        klass, *others = args
+        if _is_original_construction(klass, others, kwargs, cls):
+            return new(*args, **kwargs)
         return object.__new__(klass)
 
     setattr(cls, "__new__", _signed(recipe, __new__, new))

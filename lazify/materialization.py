@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -31,12 +32,12 @@ from lazify.building import (
     under_way,
 )
 from lazify.construction import (
-    set_class,
+    stand_bare,
     surroundings_are_plain,
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, infer, search, structure, tensors
-from lazify.memory import PLAIN, keep, remember, seen
+from lazify.memory import keep, remember, seen
 from lazify.pending import PENDING, Pending, waiting
 from lazify.probing import Probe
 from lazify.recipe import Recipe
@@ -46,7 +47,7 @@ from lazify.restoring import (
     contents,
     random_state,
 )
-from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, MODULE_CALL, hidden_from_dynamo, is_made_here, traces
+from lazify.torch_private import GLOBAL_PRE_HOOKS, MODULE_CALL, hidden_from_dynamo, is_made_here, traces
 
 __all__ = ["call", "first_call", "follow"]
 
@@ -57,7 +58,6 @@ logger = logging.getLogger("lazify")
 # The first call
 
 
-@hidden_from_dynamo
 def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     """`__call__` of a lazy instance: materialize it and make the call.
 
@@ -71,12 +71,18 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     materialized by this call.
     """
     pending: Pending | None = module.__dict__.get(PENDING)
-    if pending is not None:  # else another thread came first
-        with pending.lock:
-            if PENDING in module.__dict__:
-                if len(args) == 1 and not kwargs and _is_simple(pending, args[0]):
-                    return _simple_attempt(module, pending, args[0])
-                return _any_attempt(module, pending, args, kwargs)
+    if pending is None:  # another thread came first
+        return module(*args, **kwargs)
+    return _first_of_all(module, pending, args, kwargs)
+
+
+@hidden_from_dynamo
+def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with pending.lock:
+        if waiting(module) is pending:
+            if len(args) == 1 and not kwargs and _is_simple(module, pending, args[0]):
+                return _simple_attempt(module, pending, args[0])
+            return _any_attempt(module, pending, args, kwargs)
     return module(*args, **kwargs)
 
 
@@ -185,20 +191,19 @@ def _only_told(pending: Pending) -> str:
     )
 
 
-def _is_simple(pending: Pending, x: Any) -> bool:
+def _is_simple(module: nn.Module, pending: Pending, x: Any) -> bool:
     """Whether nothing was done to the instance, nothing stands in the way, and `x` is all there is to look at."""
-    direct = pending.recipe.direct
     return (
-        direct is not None
-        and type(x) is Tensor
+        type(x) is Tensor
+        and len(module.__dict__) == 1
+        and pending.recipe.direct is not None
+        and pending.plain
         and not pending.journal
         and pending.stand_in is pending.skeleton is pending.kin is None
-        and x.dim() > direct[1] >= -x.dim()
-        and is_made_here(x)
-        and surroundings_are_plain()
         and not GLOBAL_PRE_HOOKS
         and nn.Module.__call__ is MODULE_CALL
-        and PLAIN.issuperset(map(type, pending.given.values()))
+        and is_made_here(x)
+        and surroundings_are_plain()
         and under_way.rehearsal is None
     )
 
@@ -208,18 +213,20 @@ def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor) -> Any:
 
     (A first call competes with the construction of one small layer: a tenth of that is a dozen Python calls.)
     """
-    recipe, state, calls, shape = pending.recipe, module.__dict__, under_way.calls, x.shape
-    name, dim = cast("tuple[str, int]", recipe.direct)
+    recipe, calls, shape = pending.recipe, under_way.calls, x.shape
+    assert recipe.direct is not None
+    name, dim = recipe.direct
+    try:
+        values = {name: shape[dim]}
+    except IndexError:  # the long way tells the user
+        return _any_attempt(module, pending, (x,), {})
     first = FirstCall(module, pending)
-    first.values = values = {name: shape[dim]}
+    first.values = values
     calls.append(first)
     try:
-        state[GATE] = first
-        set_class(module, "__class__", recipe.wrapped)
-        del state[PENDING]
+        stand_bare(module, recipe, first)
         recipe.init(module, **values, **pending.given)
-        if state[GATE] is not first:
-            first.stand_again()
+        first.stand_again()
         result = (first.compiled or module._call_impl)(x)  # what the gate does
     except BaseException:
         first.undo()
@@ -227,10 +234,13 @@ def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor) -> Any:
     finally:
         calls.pop()
     first.passed(calls)
-    keep(module, (recipe, pending.given, values, ((shape,), {})))  # all of it plain
+    keep(module, recipe, pending.given, values, ((shape,), _NO_KEYWORDS))  # all of it plain
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result
+
+
+_NO_KEYWORDS: Mapping[str, Any] = MappingProxyType({})
 
 
 #: How values are found: from what is pending, and from the arguments of the call of a method.
@@ -330,9 +340,8 @@ def _build_watched(call: FirstCall, values: dict[str, Any] | None, device: torch
     module, pending = call.module, call.pending
     call.random = random_state(device)
     if values is None:
-        set_class(module, "__class__", pending.recipe.wrapped)
-        vars(module).update(vars(pending.attached()), **{GATE: call})
-        vars(module).pop(PENDING)
+        stand_bare(module, pending.recipe, call)
+        vars(module).update(vars(pending.attached()))
     else:
         build(call, values, device)
     own_forward = vars(module).get("forward")

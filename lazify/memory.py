@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
-from weakref import ref
+from weakref import getweakrefs, ref
 
 import torch
 from torch import nn
@@ -48,38 +48,41 @@ class Opaque:
 
 
 class _Record(ref[nn.Module]):
-    """A reference to a module that was lazy; it holds the fields of `Materialized`, and goes with the module."""
+    """A reference to a module that was lazy, found by way of the module; it goes when the module goes."""
 
-    __slots__ = ("fields", "key")  # no constructor of its own, no tuple around: a first call is short
-    key: int
-    fields: tuple[Any, ...]
+    __slots__ = ("fields",)
+    fields: tuple[Any, ...]  # of `Materialized`: a first call is short, named tuples are made where they are read
 
-
-#: By id, since a class that compares its instances has no hash.
-_records: dict[int, _Record] = {}
-
-
-def _gone(record: _Record) -> None:
-    _records.pop(record.key, None)
+    # as an object among others: a class that compares its instances has no hash
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
 
 
-def keep(module: nn.Module, fields: tuple[Any, ...]) -> None:
-    """Note how a module became real, from fields that keep nothing alive."""
+_records: set[_Record] = set()
+_gone = _records.discard
+
+
+def keep(module: nn.Module, *fields: Any) -> None:
+    """Note how a module became real, from the fields of `Materialized`, which keep nothing alive."""
     record = _Record(module, _gone)
     record.fields = fields
-    record.key = key = id(module)
-    _records[key] = record
+    _records.add(record)
 
 
 def forget(module: nn.Module) -> None:
     """It was taken back."""
-    _records.pop(id(module), None)
+    if (record := _record(module)) is not None:
+        _records.discard(record)
 
 
 def recall(module: nn.Module) -> Materialized | None:
     """How a module became real, if it was lazy."""
-    record = _records.get(id(module))
+    record = _record(module)
     return None if record is None else Materialized(*record.fields)
+
+
+def _record(module: nn.Module) -> _Record | None:
+    return next((each for each in getweakrefs(module) if isinstance(each, _Record)), None)
 
 
 def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
@@ -88,7 +91,7 @@ def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values
         given = {name: _harmless(each) for name, each in given.items()}
     if not PLAIN.issuperset(map(type, values.values())):
         values = {name: _harmless(each) for name, each in values.items()}
-    keep(module, (recipe, given, values, call))
+    keep(module, recipe, given, values, call)
 
 
 def _harmless(value: Any) -> Any:

@@ -22,6 +22,7 @@ PENDING = "_lazify_pending"
 
 
 _serials = itertools.count()
+_Lock: Any = type(RLock())  # which is made by a Python function
 
 
 class Pending:
@@ -30,6 +31,7 @@ class Pending:
     Attributes:
         recipe: that of its lazy class.
         given: constructor arguments, by name.
+        plain: whether these are numbers, texts and the like, as far as that is known.
         journal: what was done to the instance, in order.
         stand_in: a bare module that holds what was attached meanwhile (hooks, attributes, submodules);
             made when first needed.
@@ -50,15 +52,17 @@ class Pending:
         "lock",
         "moved",
         "part",
+        "plain",
         "recipe",
         "serial",
         "skeleton",
         "stand_in",
     )
 
-    def __init__(self, recipe: Recipe, given: dict[str, Any]) -> None:
+    def __init__(self, recipe: Recipe, given: dict[str, Any], plain: bool = False) -> None:
         self.recipe = recipe
         self.given = given
+        self.plain = plain
         self.journal: list[Entry] = []
         self.stand_in: nn.Module | None = None
         self.handles: dict[int, RemovableHandle] = {}
@@ -67,7 +71,7 @@ class Pending:
         self.part: tuple[Pending, str] | None = None
         self.kin: dict[str, Any] | None = None
         self.serial = next(_serials)
-        self.lock = RLock()
+        self.lock = _Lock()
 
     def copy(self, duplicate: Callable[[Any], Any]) -> Pending:
         """A copy with its own lock; nobody holds handles on its hooks."""

@@ -27,6 +27,7 @@ from lazify.signatures import (
     reduce,
     unlazified,
 )
+from lazify.torch_private import GATE
 
 __all__ = ["Exclude", "Recipe", "compile_recipe", "normalized"]
 
@@ -41,13 +42,12 @@ class Recipe:
         wrapped: the class whose instance a lazy instance becomes.
         options: what the user asked for, hashable; with `wrapped` it identifies the recipe.
         init: the constructor of `wrapped`, unlazified.
+        bare: what the `__dict__` of an instance is copied from, before its constructor; there is only room for a gate.
         signature: its parameters. `shown` are those of the lazy class.
         rules: inferred parameter -> rule, each after those it depends on.
         guessed: the inferred parameters whose rule is only what their name suggests, or unknown.
         added: constructor parameters that only rules read (`expansion_ratio`).
         forward: the parameters of `forward`.
-        positional, accepted, required: of `bind`, the names in order, all names, and those that must be given, where
-            that is all there is to know about binding (no positional-only and no variadic parameters); else None.
         bind, bind_strictly, bind_forward: functions with those signatures that return what was bound.
         plain_init: whether all that is given and inferred can simply go to the constructor, by keyword.
         new: the `__new__` of a class that has its own.
@@ -56,21 +56,21 @@ class Recipe:
             nothing else is special about the class: its first calls go the short way.
         plain_call: whether arguments reach `forward` as they were passed.
         decorated: whether the class itself was rewritten.
-        solved: what searches found: (given arguments, structure of the call) -> values. The one thing that grows.
+        solved: what searches found: (given arguments, structure of the call) -> values. It grows.
+        usual: number of positional arguments and names of the others -> a function that binds just these, if such a
+            construction has passed `bind` and left something to infer. It grows, too.
     """
 
     wrapped: type[nn.Module]
     options: tuple[tuple[str, Any], ...] | None
     init: Callable[..., None]
+    bare: dict[str, Any]
     signature: Signature
     shown: Signature
     rules: Mapping[str, Rule]
     guessed: frozenset[str]
     added: Mapping[str, Parameter]
     forward: Signature
-    positional: tuple[str, ...] | None
-    accepted: frozenset[str]
-    required: frozenset[str]
     bind: Callable[..., dict[str, Any]]
     bind_strictly: Callable[..., dict[str, Any]]
     bind_forward: Callable[..., dict[str, Any]]
@@ -81,6 +81,7 @@ class Recipe:
     direct: tuple[str, int] | None
     decorated: bool
     solved: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    usual: dict[tuple[int | str, ...], Callable[..., dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -169,21 +170,17 @@ def compile_recipe(
         p.kind in by_keyword for p in signature.parameters.values()
     )
     plain_call = wrapped.__call__ is nn.Module.__call__
-    simple = plain_init and all(p.kind in by_keyword for p in shown.parameters.values() if p is not SELF)
-    taken = [p for p in shown.parameters.values() if p is not SELF] if simple else []
     return Recipe(
         wrapped=wrapped,
         options=options,
         init=unlazified(wrapped.__init__),
+        bare=_bare(wrapped),
         signature=signature,
         shown=shown,
         rules=rules,
         guessed=frozenset(guessed),
         added=added,
         forward=forward,
-        positional=tuple(p.name for p in taken if p.kind is Parameter.POSITIONAL_OR_KEYWORD) if simple else None,
-        accepted=frozenset([*(p.name for p in taken), *rules]),
-        required=frozenset(p.name for p in taken if p.default is p.empty),
         bind=binder(reduce(with_self, rules, optional.values()), named, optional=rules),
         bind_strictly=binder(shown, named, optional=rules),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
@@ -194,6 +191,19 @@ def compile_recipe(
         direct=_direct(rules, forward) if plain_init and plain_call and not guessed else None,
         decorated=decorated,
     )
+
+
+def _bare(wrapped: type[nn.Module]) -> dict[str, Any]:
+    """A `__dict__` whose copies share their keys with all instances, as that of an eager module does.
+
+    (With keys of its own, each convolution would take up a kilobyte more, for as long as it lives.)
+    """
+    try:
+        state = {} if hasattr(wrapped, "__del__") else object.__new__(wrapped).__dict__
+    except TypeError:  # abstract, or of a base written in C
+        state = {}
+    state[GATE] = None  # an empty one is copied to one with keys of its own
+    return state
 
 
 def _direct(rules: Mapping[str, Rule], forward: Signature) -> tuple[str, int] | None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from lazify.construction import set_class, slots
+from lazify.construction import set_attribute, slots
 from lazify.errors import NotMaterializedError, compose
 from lazify.journal import Recorded, attached
 from lazify.pending import PENDING, Pending, waiting
@@ -114,10 +114,10 @@ def _settle_modules(module: nn.Module, skeleton: Skeleton, settlement: Settlemen
 
 def _show(part: nn.Module, cls: type, state: dict[str, Any], slotted: dict[str, Any]) -> None:
     """Make a module that was handed out what another one is: same class, same state."""
-    set_class(part, "__class__", cls)
-    object.__setattr__(part, "__dict__", state)
+    set_attribute(part, "__class__", cls)
+    set_attribute(part, "__dict__", state)
     for name, value in slotted.items():
-        object.__setattr__(part, name, value)
+        set_attribute(part, name, value)
 
 
 def _slotted(module: nn.Module) -> dict[str, Any]:

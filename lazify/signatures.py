@@ -10,10 +10,10 @@ import ast
 import inspect
 import textwrap
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import get_overloads
 
@@ -22,14 +22,17 @@ __all__ = [
     "NOT_GIVEN",
     "ORIGINAL",
     "POSITIONAL",
+    "VARIADIC",
     "Source",
     "annotations_of",
     "arrange",
     "binder",
     "call_signature",
     "constructor_signature",
+    "function_of",
     "method_signature",
     "reduce",
+    "taking",
     "unlazified",
 ]
 
@@ -304,8 +307,37 @@ def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Cal
     Traceback (most recent call last):
     TypeError: Conv.__init__() missing 1 required positional argument: 'out_channels'
     """
-    parameters = list(signature.parameters.values())
+    parameters = [
+        p if p.default is p.empty else p.replace(default=NOT_GIVEN) for p in signature.parameters.values()
+    ]
     parameters += [Parameter(o, Parameter.KEYWORD_ONLY, default=NOT_GIVEN) for o in optional]
+    return _function(parameters, name)
+
+
+def function_of(signature: Signature) -> Callable[..., dict[str, Any]]:
+    """A function that has this signature wherever one may look: in its code, its defaults, its annotations.
+
+    >>> shown = function_of(Signature([SELF, Parameter("bias", Parameter.KEYWORD_ONLY, default=True)]))
+    >>> inspect.signature(shown), shown.__code__.co_varnames, shown.__kwdefaults__
+    (<Signature (self, /, *, bias=True)>, ('self', 'bias'), {'bias': True})
+    """
+    function: Any = _function(list(signature.parameters.values()), "__init__")
+    function.__annotations__ = annotations_of(signature)
+    function.__signature__ = signature
+    return cast("Callable[..., dict[str, Any]]", function)
+
+
+def taking(names: Iterable[str]) -> Callable[..., dict[str, Any]]:
+    """A function that returns its arguments by these names, each passed in its place or by keyword.
+
+    >>> taking(["out_channels", "bias"])(8, bias=False)
+    {'out_channels': 8, 'bias': False}
+    """
+    return _function([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names], "taking")
+
+
+def _function(parameters: Sequence[Parameter], name: str) -> Callable[..., dict[str, Any]]:
+    """A function with these parameters that returns its bound arguments."""
     of_kind: dict[Any, list[Parameter]] = {kind: [] for kind in (*POSITIONAL, Parameter.KEYWORD_ONLY, *VARIADIC)}
     for p in parameters:
         of_kind[p.kind].append(p)
@@ -325,10 +357,10 @@ def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Cal
         | (inspect.CO_VARARGS if star else 0)
         | (inspect.CO_VARKEYWORDS if double else 0),
     )
-    defaults = tuple(NOT_GIVEN for p in positional if p.default is not Parameter.empty)
+    defaults = tuple(p.default for p in positional if p.default is not Parameter.empty) or None
     function = types.FunctionType(code, {"locals": locals}, name, defaults)
     function.__qualname__ = name
-    function.__kwdefaults__ = {p.name: NOT_GIVEN for p in keyword if p.default is not Parameter.empty}
+    function.__kwdefaults__ = {p.name: p.default for p in keyword if p.default is not Parameter.empty} or None
     return function
 
 

@@ -18,13 +18,13 @@ PACKAGE = Path(lazify.__file__).parent
 #: Bottom to top. Each file imports only from files before it.
 FLOORS = [
     "errors",
+    "torch_private",
     "signatures",
     "rules",
     "known",
     "conventions",
     "recipe",
     "tables",
-    "torch_private",
     "trees",
     "probing",
     "solving",
