@@ -13,7 +13,7 @@ import torch
 from torch import is_grad_enabled, is_inference_mode_enabled, nn
 
 from lazify.recipe import Recipe
-from lazify.torch_private import GATE, any_autocast, inside_transform, outside_transforms
+from lazify.torch_private import GATE, any_autocast, function_modes, inside_transform, outside_transforms
 
 __all__ = [
     "bring_along",
@@ -144,8 +144,18 @@ def slots(cls: type) -> Iterator[str]:
 # The surroundings of a construction: as if it stood in a plain line of code, on the right device
 
 
-def surroundings_are_plain() -> bool:
-    return is_grad_enabled() and not is_inference_mode_enabled() and not any_autocast() and inside_transform() is None
+def surroundings_are_plain(x: torch.Tensor | None = None) -> bool:
+    """Whether a constructor would run as in a plain line of code, and make its parameters where `x` is, if given.
+
+    (False for an `x` elsewhere than on the CPU even where that is the default device: then it is not plain.)
+    """
+    return (
+        is_grad_enabled()
+        and (x is None or (x.is_cpu and not function_modes()))
+        and not is_inference_mode_enabled()
+        and not any_autocast()
+        and inside_transform() is None
+    )
 
 
 def plain_surroundings(device: torch.device | None) -> ExitStack:

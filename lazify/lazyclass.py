@@ -61,7 +61,7 @@ def _begin(
 ) -> None:
     """What `__init__` does: bind, then build at once if everything is given, else become lazy."""
     __tracebackhide__ = True  # of a wrong construction, IPython and pytest show the user's line
-    shape = (len(args), *kwargs)
+    shape: tuple[Any, ...] = (len(args), *kwargs)
     if (usual := recipe.usual.get(shape)) is not None:
         given = usual(*args, **kwargs)
     else:

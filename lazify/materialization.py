@@ -40,14 +40,13 @@ from lazify.inference import NotFound, infer, search, structure, tensors
 from lazify.memory import keep, remember, seen
 from lazify.pending import PENDING, Pending, waiting
 from lazify.probing import Probe
-from lazify.recipe import Recipe
 from lazify.restoring import (
     carry_over,
     changes,
     contents,
     random_state,
 )
-from lazify.torch_private import GLOBAL_PRE_HOOKS, MODULE_CALL, hidden_from_dynamo, is_made_here, traces
+from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, MODULE_CALL, hidden_from_dynamo, is_made_here, traces
 
 __all__ = ["call", "first_call", "follow"]
 
@@ -79,7 +78,7 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
 @hidden_from_dynamo
 def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     with pending.lock:
-        if waiting(module) is pending:
+        if PENDING in module.__dict__:
             if len(args) == 1 and not kwargs and _is_simple(module, pending, args[0]):
                 return _simple_attempt(module, pending, args[0])
             return _any_attempt(module, pending, args, kwargs)
@@ -199,11 +198,12 @@ def _is_simple(module: nn.Module, pending: Pending, x: Any) -> bool:
         and pending.recipe.direct is not None
         and pending.plain
         and not pending.journal
-        and pending.stand_in is pending.skeleton is pending.kin is None
+        and pending.stand_in is None
+        and pending.skeleton is None
+        and pending.kin is None
         and not GLOBAL_PRE_HOOKS
         and nn.Module.__call__ is MODULE_CALL
-        and is_made_here(x)
-        and surroundings_are_plain()
+        and surroundings_are_plain(x)
         and under_way.rehearsal is None
     )
 
@@ -226,7 +226,8 @@ def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor) -> Any:
     try:
         stand_bare(module, recipe, first)
         recipe.init(module, **values, **pending.given)
-        first.stand_again()
+        if module.__dict__[GATE] is not first:
+            first.stand_again()
         result = (first.compiled or module._call_impl)(x)  # what the gate does
     except BaseException:
         first.undo()

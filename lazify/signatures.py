@@ -307,9 +307,7 @@ def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Cal
     Traceback (most recent call last):
     TypeError: Conv.__init__() missing 1 required positional argument: 'out_channels'
     """
-    parameters = [
-        p if p.default is p.empty else p.replace(default=NOT_GIVEN) for p in signature.parameters.values()
-    ]
+    parameters = [p if p.default is p.empty else p.replace(default=NOT_GIVEN) for p in signature.parameters.values()]
     parameters += [Parameter(o, Parameter.KEYWORD_ONLY, default=NOT_GIVEN) for o in optional]
     return _function(parameters, name)
 

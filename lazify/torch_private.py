@@ -31,6 +31,7 @@ __all__ = [
     "any_autocast",
     "concrete",
     "fakes_cannot_follow",
+    "function_modes",
     "hidden_from_dynamo",
     "in_fake_mode",
     "inside_transform",
@@ -64,6 +65,10 @@ MODULE_CALL = torch.nn.Module.__call__
 any_autocast: Any = torch._C._is_any_autocast_enabled
 
 
+#: () -> how many function modes there are; a default device is one.
+function_modes: Any = torch._C._len_torch_function_stack
+
+
 def traces(*arguments: Any) -> bool:
     """Whether torch.fx traces this call: it has exchanged `nn.Module.__call__`, and hands proxies in."""
     if torch.nn.Module.__call__ is MODULE_CALL:
@@ -82,7 +87,7 @@ def is_made_here(tensor: torch.Tensor) -> bool:
     A default device is a function mode: without modes it is the CPU. (`torch.get_default_device()` alone
     would say the same in microseconds instead of a fraction of one.)
     """
-    if torch._C._len_torch_function_stack() == 0:
+    if not function_modes():
         return tensor.is_cpu
     return tensor.device == torch.get_default_device()
 
