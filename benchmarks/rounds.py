@@ -79,8 +79,14 @@ def timed(run: Callable[[], object]) -> float:
     return time.thread_time() - begin
 
 
-def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float] | None]:
-    """Seconds of each run in each round, in an order that changes from round to round; None for one that fails."""
+def interleaved(
+    runs: Mapping[str, Callable[[], object]], rounds: int, warmed: bool = False
+) -> dict[str, list[float] | None]:
+    """Seconds of each run in each round, in an order that changes from round to round; None for one that fails.
+
+    If `warmed`, each makes a run that does not count right before the one that does: the processor's caches then hold
+    what it needs itself, not what another one left there.
+    """
     works = {name: _works(name, run) for name, run in runs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs if works[name]}
     order, shuffled = list(seconds), random.Random(0)
@@ -89,6 +95,8 @@ def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
         gc.collect()
         gc.disable()
         for name in order:
+            if warmed:
+                runs[name]()
             seconds[name].append(timed(runs[name]))
         gc.enable()
     return {name: seconds.get(name) for name in runs}

@@ -202,7 +202,7 @@ def test_command(tmp_path):
     command = [sys.executable, "benchmarks", "--quick", "--only", "first", "--write", str(tmp_path)]
     ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     results = load(tmp_path / "results.json")
-    assert [row.group for row in results.rows] == ["first call"] * 2
+    assert [row.group for row in results.rows] == ["first call", "first call, cold"] * 2
     assert all({CONTROL, TORCH, LAZIFY} <= row.ratios.keys() for row in results.rows)
     assert table(results) in ran.stdout
     assert table(results) in (tmp_path / "table.md").read_text()

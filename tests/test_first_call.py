@@ -1721,6 +1721,76 @@ def test_compile_before_the_first_call(form: str) -> None:
     pair.call(X)
 
 
+@pytest.mark.parametrize("exclude", [["in_features"], {"in_features": axis(-1)}], ids=["named", "ruled"])
+def test_compile_in_the_constructor(form: str, exclude: Any) -> None:
+    class Compiled(nn.Module):
+        def __init__(self, in_features: int) -> None:
+            super().__init__()
+            self.linear = nn.Linear(in_features, 2)
+            self.compile(backend="eager")
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.linear(x)
+            return out
+
+    twin = Compiled(5)
+    lazy_cls = lazify(Compiled, exclude=exclude) if form == "function" else lazify(exclude=exclude)(Compiled)
+    module = lazy_cls()
+    with pytest.raises(RuntimeError):
+        module(X.to(torch.int64))  # taken back, to begin anew
+    module(X)
+    assert vars(module).keys() == vars(twin).keys()
+    assert module(X).shape == (len(X), 2)
+
+
+# ---------------------------------------------------------------------------------------------
+# The instance's `__dict__`
+
+
+@pytest.mark.parametrize("before", [None, nn.Module.train], ids=["untouched", "touched"])
+@pytest.mark.parametrize(
+    ("cls", "given", "x"),
+    [
+        (nn.Conv2d, (4, 3), torch.randn(1, 3, 5, 5)),
+        (nn.Linear, (4,), torch.randn(2, 3)),
+        (nn.LSTM, (4,), torch.randn(2, 3)),
+    ],
+)
+def test_a_module_that_was_lazy_takes_up_no_more_than_an_eager_one(
+    cls: type[nn.Module], given: Any, x: Tensor, before: Callable[[nn.Module], Any] | None
+) -> None:
+    class Mine(cls):  # type: ignore[valid-type,misc]  # how a class's instances share keys is up to its first ones
+        pass
+
+    twin, module = Mine(3, *given), lazify(Mine)(*given)
+    if before is not None:
+        before(module)
+    module(x)
+    assert list(vars(module)) == list(vars(twin))
+    assert sys.getsizeof(vars(module)) <= sys.getsizeof(vars(twin))
+
+
+def test_a_finalizer_sees_nothing_that_was_not_constructed() -> None:
+    class Finalized(nn.Module):
+        finalized: list[int] = []
+
+        def __init__(self, in_features: int) -> None:
+            super().__init__()
+            self.in_features = in_features
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+        def __del__(self) -> None:
+            if "_lazify_pending" not in vars(self):
+                self.finalized.append(self.in_features)
+
+    module = lazify(Finalized, exclude={"in_features": axis(-1)})()
+    module(X)
+    del module
+    assert Finalized.finalized == [5]
+
+
 # ---------------------------------------------------------------------------------------------
 # What a lazy instance answers
 

@@ -7,7 +7,7 @@ import inspect
 import pydoc
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from inspect import Parameter, Signature
 from typing import Any
@@ -176,33 +176,38 @@ def fitting_calls(
     return args, kwargs
 
 
-def check_call(
-    parameters: Sequence[Parameter], inferred: Sequence[str], form: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+def check_calls(
+    parameters: Sequence[Parameter],
+    inferred: Sequence[str],
+    form: str,
+    calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]],
 ) -> None:
     """The law: refused in Python's words, or the constructor gets what the full eager call would give it."""
     cls = class_with(parameters)
     lazy_cls = lazified(cls, {name: rule_for(name) for name in inferred}, form)
-    refused: TypeError | None = None
-    bound: dict[str, Any] = {}
-    try:
-        bound = function_with(parameters, inferred)(None, *args, **kwargs)
-    except TypeError as error:
-        refused = error
-    if refused is not None:
-        with pytest.raises(TypeError) as caught:
-            lazy_cls(*args, **kwargs)
-        assert words(caught.value) == words(refused)
-        return
-    module = lazy_cls(*args, **kwargs)
-    is_open = [name for name in inferred if bound[name] is NOT_GIVEN]
-    assert is_lazy(module) == bool(is_open)
-    module(torch.empty(2, 7))
-    assert type(module) is cls
-    expected = {p.name: bound[p.name] for p in parameters} | {name: (name, 7) for name in is_open}
-    assert module.received == expected
-    for p in parameters:  # defaults are the very objects
-        if p.default is not EMPTY and module.received[p.name] == p.default:
-            assert module.received[p.name] is expected[p.name]
+    bind = function_with(parameters, inferred)
+    for args, kwargs in calls:
+        refused: TypeError | None = None
+        bound: dict[str, Any] = {}
+        try:
+            bound = bind(None, *args, **kwargs)
+        except TypeError as error:
+            refused = error
+        if refused is not None:
+            with pytest.raises(TypeError) as caught:
+                lazy_cls(*args, **kwargs)
+            assert words(caught.value) == words(refused)
+            continue
+        module = lazy_cls(*args, **kwargs)
+        is_open = [name for name in inferred if bound[name] is NOT_GIVEN]
+        assert is_lazy(module) == bool(is_open)
+        module(torch.empty(2, 7))
+        assert type(module) is cls
+        expected = {p.name: bound[p.name] for p in parameters} | {name: (name, 7) for name in is_open}
+        assert module.received == expected
+        for p in parameters:  # defaults are the very objects
+            if p.default is not EMPTY and module.received[p.name] == p.default:
+                assert module.received[p.name] is expected[p.name]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -211,7 +216,7 @@ def check_call(
 def test_any_call_is_bound_as_python_binds_it(form: str, data: st.DataObject) -> None:
     parameters, inferred = data.draw(constructors())
     args, kwargs = data.draw(any_calls(parameters))
-    check_call(parameters, inferred, form, args, kwargs)
+    check_calls(parameters, inferred, form, [(args, kwargs)] * 2)  # the second as the first was bound
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -220,7 +225,7 @@ def test_any_call_is_bound_as_python_binds_it(form: str, data: st.DataObject) ->
 def test_the_constructor_gets_what_the_eager_call_would_give_it(form: str, data: st.DataObject) -> None:
     parameters, inferred = data.draw(constructors())
     args, kwargs = data.draw(fitting_calls(parameters, inferred))
-    check_call(parameters, inferred, form, args, kwargs)
+    check_calls(parameters, inferred, form, [(args, kwargs)] * 2)  # the second as the first was bound
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -255,6 +260,15 @@ def test_everything_given_is_the_eager_call(constructor: tuple[list[Parameter], 
     module = lazify(cls, exclude=dict.fromkeys(inferred, rule_for("unused")))(**values)
     assert type(module) is cls
     assert {name: module.received[name] for name in inferred} == values
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(data=st.data())
+@settings(max_examples=100)
+def test_how_one_call_was_bound_is_good_for_no_other_kind(form: str, data: st.DataObject) -> None:
+    parameters, inferred = data.draw(constructors())
+    calls = fitting_calls(parameters, inferred) | any_calls(parameters)
+    check_calls(parameters, inferred, form, data.draw(st.lists(calls, max_size=5)))
 
 
 # ---------------------------------------------------------------------------------------------
