@@ -141,6 +141,24 @@ def test_is_made_here():
         assert not torch_private.is_made_here(cpu)
 
 
+def test_function_modes():
+    assert torch_private.function_modes() == 0
+    with torch.device("meta"):
+        assert torch_private.function_modes() == 1
+
+
+def test_module_call_is_what_tracing_exchanges():
+    class Tracer(torch.fx.Tracer):
+        def call_module(self, *args):
+            seen.append(nn.Module.__call__ is torch_private.MODULE_CALL)
+            return super().call_module(*args)
+
+    seen = []
+    Tracer().trace(nn.Sequential(nn.ReLU()))
+    assert seen == [False]
+    assert nn.Module.__call__ is torch_private.MODULE_CALL
+
+
 def test_global_pre_hooks():
     assert not torch_private.GLOBAL_PRE_HOOKS
     with torch_module.register_module_forward_pre_hook(lambda module, args: None):
