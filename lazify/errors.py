@@ -45,6 +45,10 @@ class NotMaterializedError(LazifyError, AttributeError, RuntimeError):
     It is an `AttributeError`, so that `hasattr` and duck typing work as on any other module.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.obj = None  # else Python notes what was asked for, and puts "Did you mean ...?" behind the last line: code
+
 
 class UnpicklableError(LazifyError, pickle.PicklingError):
     """A lazy instance cannot be pickled: a rule has no name that another process could find it by."""

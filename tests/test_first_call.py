@@ -6,6 +6,7 @@ import logging
 import pickle
 import sys
 import threading
+import traceback
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -1816,6 +1817,13 @@ def test_what_only_the_real_module_can_say(asked: str) -> None:
     assert "in_features" in message
     assert is_lazy(module)
     module(X)
+
+
+def test_nothing_comes_behind_the_code_that_mends_it() -> None:
+    with pytest.raises(NotMaterializedError) as caught:
+        lazify(Block)(3).parameter()  # Python would ask: did you mean 'parameters'?
+    shown = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+    assert shown.endswith(f"{caught.value}\n")
 
 
 def test_the_words_of_not_materialized() -> None:
