@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ __all__ = [
     "constructor_signature",
     "function_of",
     "method_signature",
+    "overloads_in_source",
     "reduce",
     "taking",
     "unlazified",
@@ -123,8 +125,10 @@ def _read(init: Callable[..., Any], cls: type) -> Signature:
     if not variadic:
         return signature
     if len(variadic) == len(signature.parameters):
-        overloads = [call_signature(overload) for overload in get_overloads(inspect.unwrap(init))]
-        if overloads:
+        marked = get_overloads(inspect.unwrap(init))
+        if not marked and sys.version_info < (3, 11):
+            marked = overloads_in_source(inspect.unwrap(init))
+        if overloads := [call_signature(overload) for overload in marked]:
             return max(overloads, key=lambda each: len(each.parameters))
         if (inner := _decorated_init(init)) is not None:
             return _read(inner, cls)
@@ -133,6 +137,32 @@ def _read(init: Callable[..., Any], cls: type) -> Signature:
     if passed is None or target is None:
         return signature
     return _merge(signature, passed, _resolved(_read(target, cls), target)) or signature
+
+
+def overloads_in_source(function: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """What `typing.overload` marks in the source of a class; before 3.11 Python itself keeps nothing of it."""
+    module = sys.modules.get(function.__module__)
+    try:
+        body = ast.parse(inspect.getsource(module)).body  # type: ignore[arg-type]
+    except (OSError, TypeError, SyntaxError):
+        return []
+    *classes, name = function.__qualname__.split(".")
+    for each in classes:
+        body = next((node.body for node in body if isinstance(node, ast.ClassDef) and node.name == each), [])
+    found = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name == name and _is_overload(node):
+            node.decorator_list = []
+            code = compile(ast.Module([node], []), "<overload>", "exec", annotations.compiler_flag)
+            made: dict[str, Any] = {}
+            exec(code, vars(module), made)
+            made[name].__annotations__ = annotations_of(_resolved(inspect.signature(made[name]), function))
+            found.append(made[name])
+    return found
+
+
+def _is_overload(node: ast.FunctionDef) -> bool:
+    return any(ast.unparse(each).rpartition(".")[2] == "overload" for each in node.decorator_list)
 
 
 def _decorated_init(init: Callable[..., Any]) -> Callable[..., Any] | None:

@@ -1748,6 +1748,7 @@ def test_compile_in_the_constructor(form: str, exclude: Any) -> None:
 # The instance's `__dict__`
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="keys are shared in the order of the first instance only")
 @pytest.mark.parametrize("before", [None, nn.Module.train], ids=["untouched", "touched"])
 @pytest.mark.parametrize(
     ("cls", "given", "x"),

@@ -6,6 +6,7 @@ import functools
 import inspect
 import pydoc
 import re
+import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -18,8 +19,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from typing_extensions import get_overloads
 
 from lazify import axis, is_lazy, lazify
+from lazify.signatures import overloads_in_source
 
 POSITIONAL_ONLY, POSITIONAL, STAR, KEYWORD, DOUBLE_STAR = (
     Parameter.POSITIONAL_ONLY,
@@ -639,6 +642,15 @@ def test_recurrent_layers_take_positions(cls: type[nn.Module]) -> None:
     module(torch.zeros(4, 3, 5))
     assert repr(module) == repr(eager)
     assert module.state_dict().keys() == eager.state_dict().keys()
+
+
+@pytest.mark.parametrize("cls", [nn.RNN, nn.LSTM, nn.GRU, nn.Linear])
+def test_overloads_are_read_from_the_source_where_python_forgets_them(cls: type) -> None:
+    """Python 3.10 does; where it does not, both ways agree."""
+    read = [inspect.signature(each).parameters for each in overloads_in_source(cls.__init__)]
+    kept = [inspect.signature(each).parameters for each in get_overloads(cls.__init__)]
+    assert read == kept or (sys.version_info < (3, 11) and not kept)
+    assert (len(read) > 1) == issubclass(cls, nn.RNNBase)
 
 
 def test_rnn_takes_positions() -> None:
