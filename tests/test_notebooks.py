@@ -97,6 +97,8 @@ def text_of(notebook: Notebook) -> str:
 @every_notebook
 def test_outputs_made_are_the_outputs_committed(name: str) -> None:
     committed, made = code_cells(read(name)), code_cells(execute(name))
+    if name == "signatures" and sys.version_info[:2] != (3, 11):
+        pytest.skip("it runs; but each Python lays out `help` in its own way, and 3.11 has written it")
     assert [cell.id for cell in made] == [cell.id for cell in committed]
     for one, other in zip(made, committed, strict=True):
         assert [shown(output).keys() for output in one.outputs] == [shown(output).keys() for output in other.outputs]
