@@ -32,7 +32,7 @@ from lazify.construction import (
     surroundings_are_plain,
 )
 from lazify.journal import CONVERTING, FLAGGING, IMMEDIATE, Entry, Recorded, attached
-from lazify.memory import PLAIN, forget, remember
+from lazify.memory import all_plain, forget, remember
 from lazify.pending import Pending, waiting
 from lazify.placeholders import substitute
 from lazify.probing import thrown_away
@@ -138,7 +138,7 @@ class FirstCall(FirstCalls):
     def keep_arguments(self) -> None:
         """Remember what constructor arguments hold now."""
         given, journal = self.pending.given.values(), self.pending.journal
-        if journal or not PLAIN.issuperset(map(type, given)):
+        if journal or not all_plain(given):
             attached = [entry.args for entry in journal]
             applies = any(entry.method == "apply" for entry in journal)
             with unset_fake_mode() if under_way.rehearsal is Rehearsal.ON_FAKES else nullcontext():

@@ -29,7 +29,7 @@ from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableErro
 from lazify.journal import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
 from lazify.known import KNOWN
 from lazify.materialization import call, first_call, follow
-from lazify.memory import PLAIN
+from lazify.memory import all_plain
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import Placeholder
 from lazify.recipe import Recipe, compile_recipe
@@ -78,7 +78,7 @@ def _begin(
         return
     if type(module) is not lazy:
         module.__class__ = lazy
-    module.__dict__[PENDING] = Pending(recipe, given, PLAIN.issuperset(map(type, given.values())))
+    module.__dict__[PENDING] = Pending(recipe, given, all_plain(given.values()))
 
 
 def _bound(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
@@ -14,11 +14,17 @@ from torch import nn
 from lazify.inference import describe
 from lazify.recipe import Recipe
 
-__all__ = ["PLAIN", "Materialized", "Opaque", "forget", "keep", "recall", "remember", "seen"]
+__all__ = ["Materialized", "Opaque", "all_plain", "forget", "keep", "recall", "remember", "seen"]
 
 
-#: Types of values that hold nothing else and do not change.
-PLAIN = frozenset({int, float, bool, str, type(None), type, torch.dtype, torch.device})
+_PLAIN = frozenset({int, float, bool, str, type(None), type, torch.dtype, torch.device})
+
+
+def all_plain(values: Iterable[Any]) -> bool:
+    """Whether these do not change, and hold nothing that does: numbers, texts and the like, and tuples of them."""
+    return _PLAIN.issuperset(map(type, values)) or all(
+        type(each) in _PLAIN or (type(each) is tuple and all_plain(each)) for each in values
+    )
 
 
 class Materialized(NamedTuple):
@@ -87,15 +93,15 @@ def _record(module: nn.Module) -> _Record | None:
 
 def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
     """Note how a module became real."""
-    if not PLAIN.issuperset(map(type, given.values())):
+    if not all_plain(given.values()):
         given = {name: _harmless(each) for name, each in given.items()}
-    if not PLAIN.issuperset(map(type, values.values())):
+    if not all_plain(values.values()):
         values = {name: _harmless(each) for name, each in values.items()}
     keep(module, recipe, given, values, call)
 
 
 def _harmless(value: Any) -> Any:
-    if type(value) in PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+    if type(value) in _PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return value
     if type(value) in (list, tuple, torch.Size):
         return type(value)(map(_harmless, value))

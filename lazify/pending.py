@@ -31,7 +31,7 @@ class Pending:
     Attributes:
         recipe: that of its lazy class.
         given: constructor arguments, by name.
-        plain: whether these are numbers, texts and the like, as far as that is known.
+        plain: whether these do not change, as far as that is known.
         journal: what was done to the instance, in order.
         stand_in: a bare module that holds what was attached meanwhile (hooks, attributes, submodules);
             made when first needed.
