@@ -230,6 +230,8 @@ def _loosely_bound(recipe: Recipe, probe: Probe) -> dict[str, Any]:
 
 def structure(value: Any) -> Any:
     """A hashable description of arguments that keeps nothing of them alive: shapes, types, plain values."""
+    if isinstance(value, (int, float, str, bool, type(None), type, torch.dtype, torch.device)):
+        return value
     if isinstance(value, torch.Tensor):
         return (tuple(value.shape), value.dtype)
     if isinstance(value, torch.nn.Module):
@@ -243,8 +245,6 @@ def structure(value: Any) -> Any:
         return (type(value), *((key, structure(each)) for key, each in value.items()))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return (type(value), *(structure(getattr(value, f.name, None)) for f in dataclasses.fields(value)))
-    if isinstance(value, (int, float, str, bool, type(None), type, torch.dtype, torch.device)):
-        return value
     try:
         return weakref.ref(value)  # a function, say: this one, as long as it lives
     except TypeError:

@@ -281,7 +281,7 @@ def _guess_or_search(
     it, or arguments that change on the way. Then, and if it fails, values are searched for.
     """
     recipe = pending.recipe
-    key = structure((pending.given, args, kwargs))
+    key = structure((pending.given, args, kwargs)) if recipe.solved else None  # describing takes microseconds
     guess = recipe.solved.get(key) or _if_found(_by_rules, pending, args, kwargs, method)
     seen = method is None or not recipe.plain_call or pending.handles or _has_pre_hooks(pending)
     if seen or guess is None:
