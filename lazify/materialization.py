@@ -37,7 +37,7 @@ from lazify.construction import (
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, infer, search, structure, tensors
-from lazify.memory import keep, remember, seen
+from lazify.memory import all_plain, keep, remember, seen
 from lazify.pending import PENDING, Pending, waiting
 from lazify.probing import Probe
 from lazify.restoring import (
@@ -79,8 +79,11 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
 def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     with pending.lock:
         if PENDING in module.__dict__:
-            if len(args) == 1 and not kwargs and _is_simple(module, pending, args[0]):
-                return _simple_attempt(module, pending, args[0])
+            direct = pending.recipe.direct
+            if direct is not None and _is_simple(module, pending, args, kwargs):
+                (name, dim), shape = direct, args[0].shape
+                if -len(shape) <= dim < len(shape):  # else the long way tells the user
+                    return _simple_attempt(module, pending, args[0], {name: shape[dim]})
             return _any_attempt(module, pending, args, kwargs)
     return module(*args, **kwargs)
 
@@ -190,12 +193,13 @@ def _only_told(pending: Pending) -> str:
     )
 
 
-def _is_simple(module: nn.Module, pending: Pending, x: Any) -> bool:
-    """Whether nothing was done to the instance, nothing stands in the way, and `x` is all there is to look at."""
+def _is_simple(module: nn.Module, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether nothing was done to the instance, nothing stands in the way, and one tensor is all there is to see."""
     return (
-        type(x) is Tensor
+        len(args) == 1
+        and not kwargs
+        and type(args[0]) is Tensor
         and len(module.__dict__) == 1
-        and pending.recipe.direct is not None
         and pending.plain
         and not pending.journal
         and pending.stand_in is None
@@ -203,23 +207,17 @@ def _is_simple(module: nn.Module, pending: Pending, x: Any) -> bool:
         and pending.kin is None
         and not GLOBAL_PRE_HOOKS
         and nn.Module.__call__ is MODULE_CALL
-        and surroundings_are_plain(x)
+        and surroundings_are_plain(args[0])
         and under_way.rehearsal is None
     )
 
 
-def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor) -> Any:
-    """What `_attempt` does where `_is_simple`: most first calls of torch's own classes, so without detours.
+def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor, values: dict[str, Any]) -> Any:
+    """What `_attempt` does where `_is_simple` and the constructor is: most first calls, so without detours.
 
     (A first call competes with the construction of one small layer: a tenth of that is a dozen Python calls.)
     """
-    recipe, calls, shape = pending.recipe, under_way.calls, x.shape
-    assert recipe.direct is not None
-    name, dim = recipe.direct
-    try:
-        values = {name: shape[dim]}
-    except IndexError:  # the long way tells the user
-        return _any_attempt(module, pending, (x,), {})
+    recipe, calls = pending.recipe, under_way.calls
     first = FirstCall(module, pending)
     first.values = values
     calls.append(first)
@@ -235,7 +233,7 @@ def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor) -> Any:
     finally:
         calls.pop()
     first.passed(calls)
-    keep(module, recipe, pending.given, values, ((shape,), _NO_KEYWORDS))  # all of it plain
+    keep(module, recipe, pending.given, values, ((x.shape,), _NO_KEYWORDS))  # all of it plain
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result
@@ -287,7 +285,10 @@ def _guess_or_search(
     if seen or guess is None:
         return _attempt(module, pending, args, kwargs, method, _by_search)
     random = random_state(_other_device(pending, args, kwargs))
+    simple = recipe.plain_init and method == "__call__" and all_plain(guess.values())
     try:
+        if simple and _is_simple(module, pending, args, kwargs):
+            return _simple_attempt(module, pending, args[0], guess)
         return _attempt(module, pending, args, kwargs, method, lambda *_: guess)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
         for restore, state in random:
