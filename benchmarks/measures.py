@@ -74,7 +74,7 @@ FULL = Size(
     large_rounds=3,
     search_rounds=15,
     first_searches=5,
-    class_rounds=9,
+    class_rounds=25,
     import_rounds=11,
 )
 QUICK = Size(

@@ -82,8 +82,11 @@ def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: 
             direct = pending.recipe.direct
             if direct is not None and _is_simple(module, pending, args, kwargs):
                 (name, dim), shape = direct, args[0].shape
-                if -len(shape) <= dim < len(shape):  # else the long way tells the user
-                    return _simple_attempt(module, pending, args[0], {name: shape[dim]})
+                try:
+                    values = {name: shape[dim]}
+                except IndexError:  # the long way tells the user
+                    return _any_attempt(module, pending, args, kwargs)
+                return _simple_attempt(module, pending, args[0], shape, values)
             return _any_attempt(module, pending, args, kwargs)
     return module(*args, **kwargs)
 
@@ -212,7 +215,7 @@ def _is_simple(module: nn.Module, pending: Pending, args: tuple[Any, ...], kwarg
     )
 
 
-def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor, values: dict[str, Any]) -> Any:
+def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor, shape: torch.Size, values: dict[str, Any]) -> Any:
     """What `_attempt` does where `_is_simple` and the constructor is: most first calls, so without detours.
 
     (A first call competes with the construction of one small layer: a tenth of that is a dozen Python calls.)
@@ -233,7 +236,7 @@ def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor, values: dict
     finally:
         calls.pop()
     first.passed(calls)
-    keep(module, recipe, pending.given, values, ((x.shape,), _NO_KEYWORDS))  # all of it plain
+    keep(module, recipe, pending.given, values, ((shape,), _NO_KEYWORDS))  # all of it plain
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
     return result
@@ -288,7 +291,7 @@ def _guess_or_search(
     simple = recipe.plain_init and method == "__call__" and all_plain(guess.values())
     try:
         if simple and _is_simple(module, pending, args, kwargs):
-            return _simple_attempt(module, pending, args[0], guess)
+            return _simple_attempt(module, pending, args[0], args[0].shape, guess)
         return _attempt(module, pending, args, kwargs, method, lambda *_: guess)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
         for restore, state in random:
