@@ -13,7 +13,7 @@ import torch
 from torch import is_grad_enabled, is_inference_mode_enabled, nn
 
 from lazify.recipe import Recipe
-from lazify.torch_private import GATE, any_autocast, function_modes, inside_transform, outside_transforms
+from lazify.torch_private import GATE, any_autocast, inside_transform, is_made_here, outside_transforms
 
 __all__ = [
     "bring_along",
@@ -145,13 +145,10 @@ def slots(cls: type) -> Iterator[str]:
 
 
 def surroundings_are_plain(x: torch.Tensor | None = None) -> bool:
-    """Whether a constructor would run as in a plain line of code, and make its parameters where `x` is, if given.
-
-    (False for an `x` elsewhere than on the CPU even where that is the default device: then it is not plain.)
-    """
+    """Whether a constructor would run as in a plain line of code, and make its parameters where `x` is, if given."""
     return (
         is_grad_enabled()
-        and (x is None or (x.is_cpu and not function_modes()))
+        and (x is None or is_made_here(x))
         and not is_inference_mode_enabled()
         and not any_autocast()
         and inside_transform() is None

@@ -18,7 +18,7 @@ from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import NOT_GIVEN, VARIADIC
 from lazify.solving import Solution, Unknowns, solve, suggestions
 
-__all__ = ["NotFound", "derived", "describe", "infer", "is_derived", "search", "structure", "tensors"]
+__all__ = ["PLAIN", "NotFound", "derived", "describe", "infer", "is_derived", "search", "structure", "tensors"]
 
 
 class NotFound(Exception):
@@ -228,9 +228,13 @@ def _loosely_bound(recipe: Recipe, probe: Probe) -> dict[str, Any]:
         return {**{f"argument {i}": each for i, each in enumerate(probe.args)}, **probe.kwargs}
 
 
+#: Types of values that hold nothing else and do not change.
+PLAIN = (int, float, bool, str, type(None), type, torch.dtype, torch.device)
+
+
 def structure(value: Any) -> Any:
     """A hashable description of arguments that keeps nothing of them alive: shapes, types, plain values."""
-    if isinstance(value, (int, float, str, bool, type(None), type, torch.dtype, torch.device)):
+    if isinstance(value, PLAIN):
         return value
     if isinstance(value, torch.Tensor):
         return (tuple(value.shape), value.dtype)

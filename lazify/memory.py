@@ -11,13 +11,13 @@ from weakref import getweakrefs, ref
 import torch
 from torch import nn
 
-from lazify.inference import describe
+from lazify.inference import PLAIN, describe
 from lazify.recipe import Recipe
 
 __all__ = ["Materialized", "Opaque", "all_plain", "forget", "keep", "recall", "remember", "seen"]
 
 
-_PLAIN = frozenset({int, float, bool, str, type(None), type, torch.dtype, torch.device})
+_PLAIN = frozenset(PLAIN)
 
 
 def all_plain(values: Iterable[Any]) -> bool:
