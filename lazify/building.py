@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from threading import get_ident
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -26,13 +25,15 @@ from lazify.construction import (
     constructing,
     eager,
     plain_surroundings,
-    set_attribute,
+    set_class,
+    set_dict,
     slots,
     stand_bare,
     surroundings_are_plain,
 )
+from lazify.inference import all_plain
 from lazify.journal import CONVERTING, FLAGGING, IMMEDIATE, Entry, Recorded, attached
-from lazify.memory import all_plain, forget, remember
+from lazify.memory import forget, remember
 from lazify.pending import Pending, waiting
 from lazify.placeholders import substitute
 from lazify.probing import thrown_away
@@ -61,15 +62,18 @@ __all__ = [
 logger = logging.getLogger("lazify")
 
 
-class _UnderWay(threading.local):
-    """Per thread: the first calls under way, each inside the one before, and whether all will be taken back."""
+class UnderWay(list["FirstCalls"]):
+    """First calls under way, each inside the one before, and whether all will be taken back."""
 
+    rehearsal: Rehearsal | None = None
+
+
+class _OfThread(threading.local):
     def __init__(self) -> None:
-        self.calls: list[FirstCalls] = []
-        self.rehearsal: Rehearsal | None = None
+        self.calls = UnderWay()
 
 
-under_way = _UnderWay()
+under_way = _OfThread()
 
 
 #: Arguments as they are remembered.
@@ -125,36 +129,39 @@ class FirstCall(FirstCalls):
     random: Random = ()
     handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
     compiled: Callable[..., Any] | None = None  # set if the constructor or the journal called `compile()`
-    values: dict[str, Any] | None = None  # with which it was built
     settled: Settlement | None = None  # takes back what became of the skeleton
 
-    def __init__(self, module: nn.Module, pending: Pending) -> None:
+    def __init__(self, module: nn.Module, pending: Pending, values: dict[str, Any] | None = None) -> None:
         self.module = module
         self.pending = pending
+        self.values = values  # with which it was built
         self.lazy = type(module)
         self.state = module.__dict__
-        self.owner = get_ident()
 
     def keep_arguments(self) -> None:
         """Remember what constructor arguments hold now."""
-        given, journal = self.pending.given.values(), self.pending.journal
+        given, journal = self.pending.given.values(), self.pending.past.journal
         if journal or not all_plain(given):
             attached = [entry.args for entry in journal]
             applies = any(entry.method == "apply" for entry in journal)
-            with unset_fake_mode() if under_way.rehearsal is Rehearsal.ON_FAKES else nullcontext():
+            with unset_fake_mode() if under_way.calls.rehearsal is Rehearsal.ON_FAKES else nullcontext():
                 self.arguments = restorers([*given, *attached], tensors_too=applies)
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Let this thread through, others wait and then look again."""
-        if get_ident() == self.owner:
+        if self in under_way.calls:
             return (self.compiled or self.module._call_impl)(*args, **kwargs)
-        with self.pending.lock:
-            pass
+        self.wait()
         if isinstance(self.module, self.lazy):  # it failed: this call is now the first
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
+
+    def wait(self) -> None:
+        """Until it has passed or failed."""
+        with self.pending.lock:
+            pass
 
     def stand_again(self) -> None:
         """The constructor or the journal may have called `compile()`, which stands where the gate stood."""
@@ -162,7 +169,7 @@ class FirstCall(FirstCalls):
         if (there := state.get(GATE)) is not self:
             self.compiled, state[GATE] = there, self
 
-    def passed(self, calls: list[FirstCalls]) -> None:
+    def passed(self, calls: UnderWay) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:
             self.module.__dict__.pop(GATE, None)
@@ -194,10 +201,8 @@ class FirstCall(FirstCalls):
         """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
         self.rewind()
         forget(self.module)
-        self.state[GATE] = self
-        set_attribute(self.module, "__dict__", self.state)
-        set_attribute(self.module, "__class__", self.lazy)
-        del self.state[GATE]
+        set_class(self.module, self.lazy)
+        set_dict(self.module, self.state)
 
 
 def plans_of(calls: FirstCalls) -> list[Plan]:
@@ -234,7 +239,7 @@ def _build_here(call: FirstCall, values: dict[str, Any], device: torch.device | 
     recipe = pending.recipe
     stand_bare(module, recipe, call)
     call.values, call.device = values, device
-    if call.plan is not None or under_way.rehearsal is not None or pending.kin is not None:
+    if call.plan is not None or under_way.calls.rehearsal is not None or pending.past.kin is not None:
         with _observed(call):
             construct(module, recipe, {**pending.given, **values})
     elif recipe.plain_init:
@@ -243,7 +248,7 @@ def _build_here(call: FirstCall, values: dict[str, Any], device: torch.device | 
         construct(module, recipe, {**pending.given, **values})
     if device is not None:
         bring_along(module, device)
-    if under_way.rehearsal is not None:
+    if under_way.calls.rehearsal is not None:
         _rehearse(module, pending)
     else:
         _bring_up_to_date(call)
@@ -253,9 +258,9 @@ def _build_here(call: FirstCall, values: dict[str, Any], device: torch.device | 
 def _bring_up_to_date(call: FirstCall) -> None:
     """What was told and what was done before, on the module just constructed."""
     module, pending = call.module, call.pending
-    if pending.skeleton is not None:
-        call.settled = settle(module, pending.skeleton)
-    if pending.journal:
+    if pending.past.skeleton is not None:
+        call.settled = settle(module, pending.past.skeleton)
+    if pending.past.journal:
         _replay(call)
     if call.settled is not None:
         confirm(module, pending, call.settled)
@@ -290,7 +295,7 @@ def _observed(call: FirstCall) -> Iterator[None]:
 def _replay(call: FirstCall) -> None:
     """Do again, in order, what was done to the lazy instance."""
     module, pending = call.module, call.pending
-    for entry in pending.journal:
+    for entry in pending.past.journal:
         target = module.get_submodule(entry.path) if entry.path else module
         again = _attached(pending) if entry.method in FLAGGING else ()
         result = getattr(target, entry.method)(*entry.args, **entry.kwargs)
@@ -300,7 +305,7 @@ def _replay(call: FirstCall) -> None:
             continue
         if not pending.still_registered(entry):
             result.remove()
-        elif (handle := pending.handles.get(entry.hook)) is not None:
+        elif (handle := pending.past.handles.get(entry.hook)) is not None:
             before = (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref)
             call.handles = [*(call.handles or ()), (handle, before)]
             handle.hooks_dict_ref, handle.id = result.hooks_dict_ref, result.id
@@ -312,12 +317,12 @@ def _replay(call: FirstCall) -> None:
 def _attached(pending: Pending) -> list[Restore]:
     """Keeps flags of what is the user's own: it got them at once when they were set, and others since, perhaps."""
     found: list[Restore] = []
-    for each in attached(pending.journal):
+    for each in attached(pending.past.journal):
         inner = waiting(each) if isinstance(each, nn.Module) else None
         if inner is not None:
-            found.append(functools.partial(inner.journal.__delitem__, slice(len(inner.journal), None)))
+            found.append(functools.partial(inner.past.journal.__delitem__, slice(len(inner.past.journal), None)))
             found.append(functools.partial(setattr, inner.attached(), "training", inner.attached().training))
-            told = () if inner.skeleton is None else inner.skeleton.placeholders.values()
+            told = () if inner.past.skeleton is None else inner.past.skeleton.placeholders.values()
             found += [functools.partial(setattr, t, "requires_grad", t.requires_grad) for t in told]
         else:
             flag = "training" if isinstance(each, nn.Module) else "requires_grad"
@@ -332,12 +337,12 @@ def _attached(pending: Pending) -> list[Restore]:
 @contextmanager
 def throwing_away() -> Iterator[None]:
     """First calls of lazy modules inside throw-away ones: nothing that users see is done to them either."""
-    before = under_way.calls, under_way.rehearsal
-    under_way.calls, under_way.rehearsal = [], Rehearsal.ON_FAKES
+    before, under_way.calls = under_way.calls, UnderWay()
+    under_way.calls.rehearsal = Rehearsal.ON_FAKES
     try:
         yield
     finally:
-        under_way.calls, under_way.rehearsal = before
+        under_way.calls = before
 
 
 def rehearsed(pending: Pending, arguments: Mapping[str, Any]) -> nn.Module:
@@ -354,7 +359,7 @@ _DECIDING = ("register_forward_pre_hook", "register_forward_hook")
 def _rehearse(module: nn.Module, pending: Pending, hooks: Sequence[str] = _DECIDING) -> None:
     """Do to a module that will be thrown away what decides how a call goes: modes, dtypes, what was attached."""
     users = {id(each) for value in pending.given.values() if isinstance(value, nn.Module) for _, each in walk(value)}
-    for entry in pending.journal:
+    for entry in pending.past.journal:
         target = module.get_submodule(entry.path) if entry.path else module
         if entry.method in (*IMMEDIATE, "__setattr__", "__delattr__"):
             getattr(target, entry.method)(*thrown_away(entry.args), **thrown_away(entry.kwargs))
@@ -362,7 +367,7 @@ def _rehearse(module: nn.Module, pending: Pending, hooks: Sequence[str] = _DECID
             _cast(target, dtype, users)
         elif entry.method in hooks and pending.still_registered(entry):
             getattr(target, entry.method)(*entry.args, **entry.kwargs)
-    if under_way.rehearsal is Rehearsal.FOR_REAL:
+    if under_way.calls.rehearsal is Rehearsal.FOR_REAL:
         module.eval()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import is_grad_enabled, is_inference_mode_enabled, nn
 
 from lazify.recipe import Recipe
-from lazify.torch_private import GATE, any_autocast, inside_transform, is_made_here, outside_transforms
+from lazify.torch_private import GATE, any_autocast, inside_transform, outside_transforms
 
 __all__ = [
     "bring_along",
@@ -23,14 +23,16 @@ __all__ = [
     "original_init",
     "plain_surroundings",
     "quiet_subclass",
-    "set_attribute",
+    "set_class",
+    "set_dict",
     "slots",
     "stand_bare",
     "surroundings_are_plain",
 ]
 
-#: Past every `__setattr__` that a class has.
-set_attribute = object.__setattr__
+#: (module, value): past every `__setattr__` that a class has.
+set_class = vars(object)["__class__"].__set__
+set_dict = vars(nn.Module)["__dict__"].__set__
 
 
 class _Constructing(threading.local):
@@ -52,11 +54,10 @@ constructing = _Constructing()
 
 def stand_bare(module: nn.Module, recipe: Recipe, gate: Any) -> None:
     """Make `module` what an instance of the wrapped class is before its constructor, at no moment without the gate."""
-    old, new = module.__dict__, recipe.bare.copy()
-    old[GATE] = new[GATE] = gate
-    set_attribute(module, "__class__", recipe.wrapped)
-    set_attribute(module, "__dict__", new)
-    del old[GATE]
+    state = recipe.bare.copy()
+    state[GATE] = gate
+    set_dict(module, state)  # a lazy instance looks there, too, if it waits for nothing any more
+    set_class(module, recipe.wrapped)
 
 
 def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> None:
@@ -65,7 +66,7 @@ def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> N
         _construct_specially(module, recipe, *recipe.arrange(arguments))
         return
     args, kwargs = recipe.arrange(arguments)
-    set_attribute(module, "__class__", recipe.wrapped)
+    set_class(module, recipe.wrapped)
     original_init(module, recipe, args, kwargs)
 
 
@@ -107,14 +108,14 @@ def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: A
 
 def _adopt(module: nn.Module, made: nn.Module) -> None:
     """Take over class and state of an object that only its own class can make, and what it ties to itself."""
-    set_attribute(module, "__class__", type(made))
+    set_class(module, type(made))
     state = vars(made)
     if (gate := vars(module).get(GATE)) is not None:
         state[GATE] = gate
-    set_attribute(module, "__dict__", state)  # shared from here on: what still holds `made` sees the same
+    set_dict(module, state)  # shared from here on: what still holds `made` sees the same
     for name in slots(type(made)):
         if hasattr(made, name):
-            set_attribute(module, name, getattr(made, name))
+            object.__setattr__(module, name, getattr(made, name))
     for inside in module.modules() if "_modules" in state else ():
         for container in (vars(inside), *(each for each in vars(inside).values() if isinstance(each, dict))):
             for key, value in container.items():
@@ -144,15 +145,9 @@ def slots(cls: type) -> Iterator[str]:
 # The surroundings of a construction: as if it stood in a plain line of code, on the right device
 
 
-def surroundings_are_plain(x: torch.Tensor | None = None) -> bool:
-    """Whether a constructor would run as in a plain line of code, and make its parameters where `x` is, if given."""
-    return (
-        is_grad_enabled()
-        and (x is None or is_made_here(x))
-        and not is_inference_mode_enabled()
-        and not any_autocast()
-        and inside_transform() is None
-    )
+def surroundings_are_plain() -> bool:
+    """Whether a constructor would run as in a plain line of code."""
+    return is_grad_enabled() and not is_inference_mode_enabled() and not any_autocast() and inside_transform() is None
 
 
 def plain_surroundings(device: torch.device | None) -> ExitStack:

@@ -115,7 +115,7 @@ def _rehearsal(
     on_fakes = how is Rehearsal.ON_FAKES
     restore = _restorers(model, on_fakes)
     under_way.calls.append(calls)
-    before, under_way.rehearsal = under_way.rehearsal, how
+    before, under_way.calls.rehearsal = under_way.calls.rehearsal, how
     try:
         mode = FakeTensorMode(allow_non_fake_inputs=True) if on_fakes else contextlib.nullcontext()
         with aside(), plain_surroundings(None), mode, torch.no_grad():
@@ -126,7 +126,7 @@ def _rehearsal(
         unreached = [(path, module) for path, module in walk(model) if waiting(module) is not None]
         return plans_of(calls), unreached
     finally:
-        under_way.rehearsal = before
+        under_way.calls.rehearsal = before
         under_way.calls.pop()
         calls.take_back()
         for each in restore:
@@ -149,7 +149,7 @@ def _real_modules(model: nn.Module) -> Iterator[nn.Module]:
         if pending is None:
             yield module
         else:
-            for each in (*pending.given.values(), *attached(pending.journal)):
+            for each in (*pending.given.values(), *attached(pending.past.journal)):
                 if isinstance(each, nn.Module):
                     yield from _real_modules(each)
 

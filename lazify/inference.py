@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,7 +18,18 @@ from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import NOT_GIVEN, VARIADIC
 from lazify.solving import Solution, Unknowns, solve, suggestions
 
-__all__ = ["PLAIN", "NotFound", "derived", "describe", "infer", "is_derived", "search", "structure", "tensors"]
+__all__ = [
+    "PLAIN",
+    "NotFound",
+    "all_plain",
+    "derived",
+    "describe",
+    "infer",
+    "is_derived",
+    "search",
+    "structure",
+    "tensors",
+]
 
 
 class NotFound(Exception):
@@ -230,6 +241,14 @@ def _loosely_bound(recipe: Recipe, probe: Probe) -> dict[str, Any]:
 
 #: Types of values that hold nothing else and do not change.
 PLAIN = (int, float, bool, str, type(None), type, torch.dtype, torch.device)
+_PLAIN = frozenset(PLAIN)
+
+
+def all_plain(values: Iterable[Any]) -> bool:
+    """Whether these do not change, and hold nothing that does: numbers, texts and the like, and tuples of them."""
+    return _PLAIN.issuperset(map(type, values)) or all(
+        type(each) in _PLAIN or (type(each) is tuple and all_plain(each)) for each in values
+    )
 
 
 def structure(value: Any) -> Any:

@@ -24,12 +24,11 @@ from torch.utils.hooks import RemovableHandle
 
 from lazify.building import Plan
 from lazify.checkpoints import saved_under, values_in
-from lazify.construction import construct, constructing, original_init, quiet_subclass
+from lazify.construction import construct, constructing, original_init, quiet_subclass, set_class
 from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
 from lazify.journal import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
 from lazify.known import KNOWN
 from lazify.materialization import call, first_call, follow
-from lazify.memory import all_plain
 from lazify.pending import PENDING, Pending, waiting
 from lazify.placeholders import Placeholder
 from lazify.recipe import Recipe, compile_recipe
@@ -56,29 +55,28 @@ LAZY_CLASS = "_lazify_class"
 # Construction
 
 
-def _begin(
-    module: nn.Module, lazy: type[nn.Module], recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
+def _begin(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """What `__init__` does: bind, then build at once if everything is given, else become lazy."""
     __tracebackhide__ = True  # of a wrong construction, IPython and pytest show the user's line
-    shape: tuple[Any, ...] = (len(args), *kwargs)
-    if (usual := recipe.usual.get(shape)) is not None:
-        given = usual(*args, **kwargs)
-    else:
-        given = _bound(recipe, args, kwargs)
-        if given.keys() >= recipe.rules.keys():
-            construct(module, recipe, given)
-            return
-        if recipe.added and not recipe.added.keys() <= given.keys():
-            recipe.bind_strictly(module, *args, **kwargs)  # raises if a required one is missing
-        if not any(p.kind in VARIADIC for p in recipe.shown.parameters.values()):
-            recipe.usual[shape] = taking(given)
+    usual = recipe.usual.get((*kwargs, len(args)))
+    given = _given(recipe, module, args, kwargs) if usual is None else usual(*args, **kwargs)
     observer = constructing.observer
-    if observer is not None and observer(module, recipe, given):
-        return
-    if type(module) is not lazy:
-        module.__class__ = lazy
-    module.__dict__[PENDING] = Pending(recipe, given, all_plain(given.values()))
+    if given is not None and (observer is None or not observer(module, recipe, given)):
+        module.__dict__[PENDING] = Pending(recipe, given)
+
+
+def _given(recipe: Recipe, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """What was given, by name; None if that was everything, and the module is built."""
+    __tracebackhide__ = True
+    given = _bound(recipe, args, kwargs)
+    if given.keys() >= recipe.rules.keys():
+        construct(module, recipe, given)
+        return None
+    if recipe.added and not recipe.added.keys() <= given.keys():
+        recipe.bind_strictly(module, *args, **kwargs)  # raises if a required one is missing
+    if not any(p.kind in VARIADIC for p in recipe.shown.parameters.values()):
+        recipe.usual[(*kwargs, len(args))] = taking(given)
+    return given
 
 
 def _bound(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +115,7 @@ def _refuse_sharing(entry: Entry) -> None:
 
 def _refuse_moving(entry: Entry, pending: Pending) -> None:
     """A parameter of this instance under another name: how pruning begins, which computes with its values next."""
-    told = () if pending.skeleton is None else pending.skeleton.placeholders.values()
+    told = () if pending.past.skeleton is None else pending.past.skeleton.placeholders.values()
     if any(isinstance(each, Placeholder) and any(each is p for p in told) for each in entry.args):
         raise NotMaterializedError(
             compose(
@@ -184,7 +182,7 @@ class LazyInstance(Recorded):
     def _lazify_do(self, entry: Entry) -> Any:
         if entry.method in CONVERTING:
             _refuse_sharing(entry)
-            pending_of(self).moved |= _moves(entry)
+            pending_of(self).own_past().moved |= _moves(entry)
         elif entry.method in (*IMMEDIATE, *HOOKING, "requires_grad_"):
             if entry.method == "register_parameter":
                 _refuse_moving(entry, pending_of(self))
@@ -213,13 +211,13 @@ class LazyInstance(Recorded):
         pending_of(self).record(entry, handle)
 
     def _lazify_follow(self, entry: Entry, live: bool) -> None:
-        pending = pending_of(self)
-        pending.journal.append(entry)
-        if pending.skeleton is not None:
-            pending.skeleton.follow(entry, live)
+        past = pending_of(self).own_past()
+        past.journal.append(entry)
+        if past.skeleton is not None:
+            past.skeleton.follow(entry, live)
 
     def _lazify_handles(self) -> dict[int, RemovableHandle]:
-        return pending_of(self).handles
+        return pending_of(self).own_past().handles
 
     def _lazify_become_kin(self) -> bool:
         """Become real without a call, if this is a copy of one that has become real.
@@ -227,9 +225,9 @@ class LazyInstance(Recorded):
         Nothing random is drawn for it: an eager copy would have been made before.
         """
         pending = waiting(cast("nn.Module", self))
-        if pending is None or pending.kin is None or "plan" not in pending.kin:
+        if pending is None or pending.past.kin is None or "plan" not in pending.past.kin:
             return False
-        plan = replace(pending.kin["plan"], module=cast("nn.Module", self))
+        plan = replace(pending.past.kin["plan"], module=cast("nn.Module", self))
         random = random_state(plan.device)
         follow(plan)
         for restore, state in random:
@@ -249,7 +247,7 @@ class LazyInstance(Recorded):
         pending = pending_of(self)
         saved = saved_under(state_dict, prefix)
         module = cast("nn.Module", self)
-        if pending.part is not None:  # what is loaded into the module around waits with it; here are only names
+        if pending.past.part is not None:  # what is loaded into the module around waits with it; here are only names
             report_names(module, state_dict, prefix, strict, *lists)
             return
         values = values_in(pending.recipe, pending.given, saved, prefix) if saved else None
@@ -361,15 +359,17 @@ class LazyInstance(Recorded):
     def _lazify_state(self, twin: Pending) -> tuple[Any, ...]:
         told = twin.handed_out()
         own = {name: value for name, value in vars(self).items() if name != PENDING}
-        return twin.given, twin.journal, twin.stand_in, twin.moved, told, own
+        past = twin.past
+        return twin.given, past.journal, past.stand_in, past.moved, told, own
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         given, journal, stand_in, moved, told, own = state
         pending = Pending(type(self)._lazify_recipe, given)
-        pending.journal, pending.stand_in, pending.moved = journal, stand_in, moved
+        past = pending.own_past()
+        past.journal, past.stand_in, past.moved = journal, stand_in, moved
         if told is not None:
-            pending.skeleton = Skeleton(told, len(journal))
-            pending.skeleton.belong(self)
+            past.skeleton = Skeleton(told, len(journal))
+            past.skeleton.belong(self)
         vars(self).update(own, **{PENDING: pending})
 
     def __copy__(self) -> Any:
@@ -385,9 +385,9 @@ class LazyInstance(Recorded):
         copied = pending.copy(lambda value: deepcopy(value, memo))
         own = {name: deepcopy(value, memo) for name, value in vars(self).items() if name != PENDING}
         vars(twin).update(own, **{PENDING: copied})
-        if copied.skeleton is not None:
-            copied.skeleton.belong(twin)
-        pending.kin = copied.kin = {} if pending.kin is None else pending.kin
+        if copied.past.skeleton is not None:
+            copied.past.skeleton.belong(twin)
+        pending.own_past().kin = copied.own_past().kin = {} if pending.past.kin is None else pending.past.kin
         return twin
 
 
@@ -500,7 +500,7 @@ def _make(recipe: Recipe) -> type[nn.Module]:
     if wrapped.get_extra_state is not nn.Module.get_extra_state:
         namespace["get_extra_state"] = _told_extra_state(wrapped)
     if not recipe.decorated:
-        namespace["__init__"] = _signed(recipe, _lazy_init(recipe), recipe.init)
+        namespace["__init__"] = _signed(recipe, functools.partial(_begin, recipe), recipe.init)
     if recipe.new is not None:
         namespace["__new__"] = _signed(recipe, _plain_new, recipe.new)
     for name in _class_attributes(wrapped):
@@ -570,14 +570,6 @@ def _signed(recipe: Recipe, behaviour: Callable[..., Any], original: Callable[..
     shown.__doc__ = original.__doc__ or _inferred(recipe)
     setattr(shown, ORIGINAL, original)
     return wrapt.FunctionWrapper(shown, behaviour)
-
-
-def _lazy_init(recipe: Recipe) -> Callable[..., None]:
-    def __init__(wrapped: Any, self: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        __tracebackhide__ = True
-        _begin(self, type(self), recipe, args, kwargs)
-
-    return __init__
 
 
 def _plain_new(wrapped: Any, _: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -655,7 +647,9 @@ def rewrite(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M
             original_init(self, recipe, args, kwargs)
         else:
             lazy = _lazy_class_of_decorated(type(self))
-            _begin(self, lazy, getattr(lazy, RECIPE), args, kwargs)
+            _begin(getattr(lazy, RECIPE), wrapped, self, args, kwargs)
+            if waiting(self) is not None:
+                set_class(self, lazy)
 
     setattr(cls, "__init__", _signed(recipe, __init__, recipe.init))
     if recipe.new is not None:

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Module
 
 from lazify.building import (
     FirstCall,
@@ -36,8 +37,8 @@ from lazify.construction import (
     surroundings_are_plain,
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose
-from lazify.inference import NotFound, infer, search, structure, tensors
-from lazify.memory import all_plain, keep, remember, seen
+from lazify.inference import NotFound, all_plain, infer, search, structure, tensors
+from lazify.memory import keep, remember, seen
 from lazify.pending import PENDING, Pending, waiting
 from lazify.probing import Probe
 from lazify.restoring import (
@@ -46,7 +47,15 @@ from lazify.restoring import (
     contents,
     random_state,
 )
-from lazify.torch_private import GATE, GLOBAL_PRE_HOOKS, MODULE_CALL, hidden_from_dynamo, is_made_here, traces
+from lazify.torch_private import (
+    GATE,
+    GLOBAL_PRE_HOOKS,
+    MODULE_CALL,
+    function_modes,
+    hidden_from_dynamo,
+    is_made_here,
+    traces,
+)
 
 __all__ = ["call", "first_call", "follow"]
 
@@ -70,33 +79,46 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     materialized by this call.
     """
     pending: Pending | None = module.__dict__.get(PENDING)
-    if pending is None:  # another thread came first
-        return module(*args, **kwargs)
-    return _first_of_all(module, pending, args, kwargs)
+    if pending is not None:
+        with pending.lock:
+            state = module.__dict__
+            if PENDING in state:
+                simple = (
+                    len(args) == 1
+                    and not kwargs
+                    and type(x := args[0]) is Tensor
+                    and pending.simple
+                    and len(state) == 1
+                    and not GLOBAL_PRE_HOOKS
+                    and Module.__call__ is MODULE_CALL
+                    and x.is_cpu
+                    and not function_modes()  # a default device is one
+                    and surroundings_are_plain()
+                    and under_way.calls.rehearsal is None
+                )
+                if simple and (direct := pending.recipe.direct) is not None:
+                    (name, dim), shape = direct, x.shape
+                    if -len(shape) <= dim < len(shape):
+                        return _simple_attempt(module, pending, x, shape, {name: shape[dim]})
+                return _any_attempt(module, pending, args, kwargs, simple)
+    return _after_another_thread(module, args, kwargs)
 
 
-@hidden_from_dynamo
-def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with pending.lock:
-        if PENDING in module.__dict__:
-            direct = pending.recipe.direct
-            if direct is not None and _is_simple(module, pending, args, kwargs):
-                (name, dim), shape = direct, args[0].shape
-                try:
-                    values = {name: shape[dim]}
-                except IndexError:  # the long way tells the user
-                    return _any_attempt(module, pending, args, kwargs)
-                return _simple_attempt(module, pending, args[0], shape, values)
-            return _any_attempt(module, pending, args, kwargs)
+def _after_another_thread(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if isinstance(gate := module.__dict__.get(GATE), FirstCall):
+        gate.wait()
     return module(*args, **kwargs)
 
 
-def _any_attempt(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+@hidden_from_dynamo
+def _any_attempt(
+    module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], simple: bool = False
+) -> Any:
     if traces(*args, *kwargs.values()):
         return _traced(module, pending, args, kwargs)
     try:
         if pending.recipe.guessed:
-            return _guess_or_search(module, pending, args, kwargs, "__call__")
+            return _guess_or_search(module, pending, args, kwargs, "__call__", simple)
         return _attempt(module, pending, args, kwargs, "__call__", _by_rules)
     except InferenceError as error:
         error.module = error.module or module  # the innermost
@@ -140,7 +162,7 @@ def _attempt(
 ) -> Any:
     """Build with the values that `find` yields and make the call; whatever raises, it was never tried."""
     recipe = pending.recipe
-    if pending.part is not None:
+    if pending.past.part is not None:
         raise NotMaterializedError(_only_told(pending))
     watched = method == "__call__" and (not recipe.plain_call or _has_pre_hooks(pending))
     values = _if_found(find, pending, args, kwargs, method) if watched else find(pending, args, kwargs, method)
@@ -166,13 +188,13 @@ def _attempt(
     finally:
         calls.pop()
     first.passed(calls)
-    if under_way.rehearsal is not None:
+    if under_way.calls.rehearsal is not None:
         return result
     remember(module, recipe, pending.given, first.values or {}, first.seen)
-    if pending.kin is not None:
+    if pending.past.kin is not None:
         own = FirstCalls()
         own.inner = [first]
-        pending.kin.setdefault("plan", plans_of(own)[-1])
+        pending.past.kin.setdefault("plan", plans_of(own)[-1])
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, first.values)
     return result
@@ -189,45 +211,27 @@ def follow(plan: Plan) -> None:
 
 
 def _only_told(pending: Pending) -> str:
-    whole, path = cast("tuple[Pending, str]", pending.part)
+    whole, path = cast("tuple[Pending, str]", pending.past.part)
     return compose(
         f"{path!r} cannot be called yet: it belongs to a {whole.recipe.name} that waits for its first call",
         fix="module(input)  # once",
     )
 
 
-def _is_simple(module: nn.Module, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether nothing was done to the instance, nothing stands in the way, and one tensor is all there is to see."""
-    return (
-        len(args) == 1
-        and not kwargs
-        and type(args[0]) is Tensor
-        and len(module.__dict__) == 1
-        and pending.plain
-        and not pending.journal
-        and pending.stand_in is None
-        and pending.skeleton is None
-        and pending.kin is None
-        and not GLOBAL_PRE_HOOKS
-        and nn.Module.__call__ is MODULE_CALL
-        and surroundings_are_plain(args[0])
-        and under_way.rehearsal is None
-    )
+@hidden_from_dynamo
+def _simple_attempt(module: Any, pending: Pending, x: Tensor, shape: torch.Size, values: dict[str, Any]) -> Any:
+    """What `_attempt` does where call and constructor are simple: most first calls, so without detours.
 
-
-def _simple_attempt(module: nn.Module, pending: Pending, x: Tensor, shape: torch.Size, values: dict[str, Any]) -> Any:
-    """What `_attempt` does where `_is_simple` and the constructor is: most first calls, so without detours.
-
-    (A first call competes with the construction of one small layer: a tenth of that is a dozen Python calls.)
+    (A first call competes with the construction of one small layer: a tenth of that is three hundred bytecodes,
+    a dozen for each call of a function.)
     """
     recipe, calls = pending.recipe, under_way.calls
-    first = FirstCall(module, pending)
-    first.values = values
+    first = FirstCall(module, pending, values)
     calls.append(first)
     try:
         stand_bare(module, recipe, first)
-        recipe.init(module, **values, **pending.given)
-        if module.__dict__[GATE] is not first:
+        recipe.init(module, **pending.given, **values)
+        if module.__dict__.get(GATE) is not first:
             first.stand_again()
         result = (first.compiled or module._call_impl)(x)  # what the gate does
     except BaseException:
@@ -261,10 +265,8 @@ def _other_device(pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any
 
     None too if a device was chosen before, or if there is no input tensor to follow.
     """
-    if pending.moved or pending.given.get("device") is not None:
-        return None
     tensor = args[0] if args and isinstance(args[0], torch.Tensor) else next(tensors((args, kwargs)), None)
-    if tensor is None or is_made_here(tensor):
+    if tensor is None or is_made_here(tensor) or pending.past.moved or pending.given.get("device") is not None:
         return None
     return tensor.device
 
@@ -274,7 +276,12 @@ def _other_device(pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _guess_or_search(
-    module: nn.Module, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None
+    module: nn.Module,
+    pending: Pending,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    method: str | None,
+    simple: bool = False,
 ) -> Any:
     """The first call of a class whose rules are guesses.
 
@@ -284,13 +291,12 @@ def _guess_or_search(
     recipe = pending.recipe
     key = structure((pending.given, args, kwargs)) if recipe.solved else None  # describing takes microseconds
     guess = recipe.solved.get(key) or _if_found(_by_rules, pending, args, kwargs, method)
-    seen = method is None or not recipe.plain_call or pending.handles or _has_pre_hooks(pending)
-    if seen or guess is None:
+    seen = not simple and (pending.past.handles or _has_pre_hooks(pending))
+    if seen or guess is None or method is None or not recipe.plain_call:
         return _attempt(module, pending, args, kwargs, method, _by_search)
     random = random_state(_other_device(pending, args, kwargs))
-    simple = recipe.plain_init and method == "__call__" and all_plain(guess.values())
     try:
-        if simple and _is_simple(module, pending, args, kwargs):
+        if simple and recipe.plain_init and all_plain(guess.values()):
             return _simple_attempt(module, pending, args[0], args[0].shape, guess)
         return _attempt(module, pending, args, kwargs, method, lambda *_: guess)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
@@ -324,7 +330,7 @@ def _by_search(
 
 
 def _has_pre_hooks(pending: Pending) -> bool:
-    stand_in = pending.stand_in
+    stand_in = pending.past.stand_in
     return bool(GLOBAL_PRE_HOOKS or (stand_in is not None and stand_in._forward_pre_hooks))
 
 

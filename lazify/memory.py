@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
@@ -11,20 +11,10 @@ from weakref import getweakrefs, ref
 import torch
 from torch import nn
 
-from lazify.inference import PLAIN, describe
+from lazify.inference import PLAIN, all_plain, describe
 from lazify.recipe import Recipe
 
-__all__ = ["Materialized", "Opaque", "all_plain", "forget", "keep", "recall", "remember", "seen"]
-
-
-_PLAIN = frozenset(PLAIN)
-
-
-def all_plain(values: Iterable[Any]) -> bool:
-    """Whether these do not change, and hold nothing that does: numbers, texts and the like, and tuples of them."""
-    return _PLAIN.issuperset(map(type, values)) or all(
-        type(each) in _PLAIN or (type(each) is tuple and all_plain(each)) for each in values
-    )
+__all__ = ["Materialized", "Opaque", "forget", "keep", "recall", "remember", "seen"]
 
 
 class Materialized(NamedTuple):
@@ -101,7 +91,7 @@ def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values
 
 
 def _harmless(value: Any) -> Any:
-    if type(value) in _PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+    if type(value) in PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return value
     if type(value) in (list, tuple, torch.Size):
         return type(value)(map(_harmless, value))

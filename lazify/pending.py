@@ -6,11 +6,13 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify.inference import all_plain
 from lazify.journal import Entry
 from lazify.recipe import Recipe
 from lazify.skeleton import Part, Skeleton
@@ -21,8 +23,46 @@ __all__ = ["PENDING", "Pending", "waiting"]
 PENDING = "_lazify_pending"
 
 
-_serials = itertools.count()
+_next_serial = itertools.count().__next__
 _Lock: Any = type(RLock())  # which is made by a Python function
+
+
+class Past:
+    """What was done to a lazy instance before its first call, and what was told of it.
+
+    Attributes:
+        journal: what was done, in order.
+        stand_in: a bare module that holds what was attached meanwhile (hooks, attributes, submodules);
+            made when first needed.
+        handles: hook id -> the handle that the user holds, to be pointed at the real module.
+        moved: whether a device was chosen.
+        skeleton: what was told of the real module's parameters and submodules, if somebody asked.
+        part: of a lazy instance that is only in the skeleton of another one: that one, and the path in it.
+        kin: shared with its deep copies: what the first of them to become real was made from.
+    """
+
+    def __init__(self) -> None:
+        self.journal: list[Entry] = []
+        self.stand_in: nn.Module | None = None
+        self.handles: dict[int, RemovableHandle] = {}
+        self.moved = False
+        self.skeleton: Skeleton | None = None
+        self.part: tuple[Pending, str] | None = None
+        self.kin: dict[str, Any] | None = None
+
+
+class _NoPast(Past):
+    """That of all instances to which nothing was done: only to be read."""
+
+    def __init__(self) -> None:
+        vars(self).update(vars(Past()), journal=(), handles=MappingProxyType({}))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise TypeError(f"{name} of an instance without a past: write to `own_past()`")
+
+
+_NO_PAST = _NoPast()
+_one_at_a_time = _Lock()
 
 
 class Pending:
@@ -31,63 +71,49 @@ class Pending:
     Attributes:
         recipe: that of its lazy class.
         given: constructor arguments, by name.
-        plain: whether these do not change, as far as that is known.
-        journal: what was done to the instance, in order.
-        stand_in: a bare module that holds what was attached meanwhile (hooks, attributes, submodules);
-            made when first needed.
-        handles: hook id -> the handle that the user holds, to be pointed at the real module.
-        moved: whether a device was chosen before the first call.
-        skeleton: what was told of the real module's parameters and submodules, if somebody asked.
-        part: of a lazy instance that is only in the skeleton of another one: that one, and the path in it.
+        past: what was done to it, to be read; most lazy instances have none.
+        simple: whether there is no past, and what was given does not change, as far as that is known.
         serial: counts lazy instances, in the order of their construction.
-        kin: shared with its deep copies: what the first of them to become real was made from.
         lock: held during the first call.
     """
 
-    __slots__ = (
-        "given",
-        "handles",
-        "journal",
-        "kin",
-        "lock",
-        "moved",
-        "part",
-        "plain",
-        "recipe",
-        "serial",
-        "skeleton",
-        "stand_in",
-    )
+    __slots__ = ("given", "lock", "past", "recipe", "serial", "simple")
 
-    def __init__(self, recipe: Recipe, given: dict[str, Any], plain: bool = False) -> None:
+    def __init__(self, recipe: Recipe, given: dict[str, Any]) -> None:
         self.recipe = recipe
         self.given = given
-        self.plain = plain
-        self.journal: list[Entry] = []
-        self.stand_in: nn.Module | None = None
-        self.handles: dict[int, RemovableHandle] = {}
-        self.moved = False
-        self.skeleton: Skeleton | None = None
-        self.part: tuple[Pending, str] | None = None
-        self.kin: dict[str, Any] | None = None
-        self.serial = next(_serials)
+        self.past: Past = _NO_PAST
+        self.simple = all_plain(given.values())
+        self.serial = _next_serial()
         self.lock = _Lock()
+
+    def own_past(self) -> Past:
+        """To be added to."""
+        if self.past is _NO_PAST:
+            with _one_at_a_time:
+                if self.past is _NO_PAST:
+                    self.past, self.simple = Past(), False
+        return self.past
 
     def copy(self, duplicate: Callable[[Any], Any]) -> Pending:
         """A copy with its own lock; nobody holds handles on its hooks."""
         twin = Pending(self.recipe, duplicate(self.given))
-        journal = [entry if self.still_registered(entry) else replace(entry, removed=True) for entry in self.journal]
+        journal = [
+            entry if self.still_registered(entry) else replace(entry, removed=True) for entry in self.past.journal
+        ]
         told = self.handed_out()
-        twin.journal, twin.stand_in, copies = duplicate((journal, self.stand_in, told))
-        twin.moved = self.moved
+        past = twin.own_past()
+        past.journal, past.stand_in, copies = duplicate((journal, self.past.stand_in, told))
+        past.moved = self.past.moved
         if told is not None:
-            twin.skeleton = Skeleton(copies, len(journal))
+            past.skeleton = Skeleton(copies, len(journal))
         return twin
 
     def attached(self) -> nn.Module:
-        if self.stand_in is None:
-            self.stand_in = nn.Module()
-        return self.stand_in
+        past = self.own_past()
+        if past.stand_in is None:
+            past.stand_in = nn.Module()
+        return past.stand_in
 
     def told(self, module: nn.Module) -> Skeleton | None:
         """What can be told of the real module that `module`, whose state this is, will be; None if it just became so.
@@ -98,49 +124,52 @@ class Pending:
         with self.lock:
             if waiting(module) is not self:  # while this thread waited
                 return None
-            if self.skeleton is None or self.skeleton.root is None:
-                skeleton = self.skeleton = self.skeleton or Skeleton()
-                skeleton.tell(self.recipe, self.given, self.journal, module)
+            past = self.own_past()
+            if past.skeleton is None or past.skeleton.root is None:
+                skeleton = past.skeleton = past.skeleton or Skeleton()
+                skeleton.tell(self.recipe, self.given, past.journal, module)
                 self.take(skeleton)
-            return self.skeleton
+            return past.skeleton
 
     def take(self, skeleton: Skeleton) -> None:
         """From now on `skeleton` tells of this instance, and what is done to its parts is recorded here."""
-        self.skeleton = skeleton
-        skeleton.record, skeleton.handles = self.record, self.handles
+        past = self.own_past()
+        past.skeleton = skeleton
+        skeleton.record, skeleton.handles = self.record, past.handles
         for path, part in skeleton.parts():
             if not isinstance(part, Part):
                 inner: Pending = vars(part)[PENDING]
-                inner.part = (self, path)
+                inner.own_past().part = (self, path)
                 inner.attached()
-                if inner.skeleton is None and (told := skeleton.cut(path, len(inner.journal))) is not None:
-                    inner.skeleton = told
+                if inner.past.skeleton is None and (told := skeleton.cut(path, len(inner.past.journal))) is not None:
+                    inner.past.skeleton = told
                     told.belong(part)
 
     def handed_out(self) -> dict[str, tuple[Any, bool]] | None:
         """What a copy is made from, if anything: placeholders, their `requires_grad` apart from what users chose."""
-        if self.skeleton is None:
+        if self.past.skeleton is None:
             return None
-        told = {path: (each, each.expected) for path, each in self.skeleton.placeholders.items()}
-        for path, part in self.skeleton.parts():
+        told = {path: (each, each.expected) for path, each in self.past.skeleton.placeholders.items()}
+        for path, part in self.past.skeleton.parts():
             inside = None if isinstance(part, Part) else vars(part)[PENDING].handed_out()
             told.update({f"{path}.{name}": each for name, each in (inside or {}).items()})
         return told
 
     def record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
         """Note what was done: here, and where this instance is a part of another one, there too."""
-        self.journal.append(entry)
+        past = self.own_past()
+        past.journal.append(entry)
         if handle is not None and entry.hook is not None:
-            self.handles[entry.hook] = handle
-        if self.skeleton is not None and not entry.path:
-            self.skeleton.follow(entry)
-        if self.part is not None:
-            whole, path = self.part
+            past.handles[entry.hook] = handle
+        if past.skeleton is not None and not entry.path:
+            past.skeleton.follow(entry)
+        if past.part is not None:
+            whole, path = past.part
             whole.record(replace(entry, path=f"{path}.{entry.path}" if entry.path else path), handle)
 
     def still_registered(self, entry: Entry) -> bool:
         """False of a hook whose handle was used to remove it."""
-        handle = None if entry.hook is None else self.handles.get(entry.hook)
+        handle = None if entry.hook is None else self.past.handles.get(entry.hook)
         if handle is None or entry.removed:
             return not entry.removed
         hooks = handle.hooks_dict_ref()

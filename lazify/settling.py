@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from lazify.construction import set_attribute, slots
+from lazify.construction import set_class, set_dict, slots
 from lazify.errors import NotMaterializedError, compose
 from lazify.journal import Recorded, attached
 from lazify.pending import PENDING, Pending, waiting
@@ -99,25 +99,25 @@ def _settle_modules(module: nn.Module, skeleton: Skeleton, settlement: Settlemen
         settlement.undo.append(functools.partial(_show, told, type(told), vars(told), _slotted(told)))
         known = vars(told).get(PENDING)
         _show(told, type(made), vars(made), _slotted(made))
-        if known is None or known.skeleton is None:
+        if known is None or known.past.skeleton is None:
             continue
         if (pending := waiting(told)) is None:  # planned for, and real already
-            inner = settle(told, known.skeleton)
+            inner = settle(told, known.past.skeleton)
             settlement.undo += inner.undo
             settlement.choices += inner.choices
         else:
-            settlement.undo.append(functools.partial(known.take, known.skeleton))
-            pending.take(known.skeleton)
-            known.skeleton.settled = True
-            known.skeleton.belong(told)
+            settlement.undo.append(functools.partial(known.take, known.past.skeleton))
+            pending.take(known.past.skeleton)
+            known.past.skeleton.settled = True
+            known.past.skeleton.belong(told)
 
 
 def _show(part: nn.Module, cls: type, state: dict[str, Any], slotted: dict[str, Any]) -> None:
     """Make a module that was handed out what another one is: same class, same state."""
-    set_attribute(part, "__class__", cls)
-    set_attribute(part, "__dict__", state)
+    set_class(part, cls)
+    set_dict(part, state)
     for name, value in slotted.items():
-        set_attribute(part, name, value)
+        object.__setattr__(part, name, value)
 
 
 def _slotted(module: nn.Module) -> dict[str, Any]:
@@ -128,10 +128,10 @@ def _hand_on(skeleton: Skeleton, inside: dict[str, nn.Module], settlement: Settl
     """Of a copy: the placeholders of lazy modules inside become theirs."""
     for path, module in inside.items():
         pending = waiting(module)
-        if pending is not None and (told := skeleton.cut(path, len(pending.journal))) is not None:
+        if pending is not None and (told := skeleton.cut(path, len(pending.past.journal))) is not None:
             back = {f"{path}.{name}": each for name, each in told.placeholders.items()}
             settlement.undo.append(functools.partial(skeleton.placeholders.update, back))
-            pending.skeleton = told
+            pending.own_past().skeleton = told
             told.settled = True
             told.belong(module)
 
@@ -142,8 +142,8 @@ def confirm(module: nn.Module, pending: Pending, settlement: Settlement) -> None
     Raises:
         NotMaterializedError: if not: an optimizer made before would train something else.
     """
-    skeleton = cast("Skeleton", pending.skeleton)
-    settle_tensors(module, skeleton, settlement, tuple(attached(pending.journal)))
+    skeleton = cast("Skeleton", pending.past.skeleton)
+    settle_tensors(module, skeleton, settlement, tuple(attached(pending.past.journal)))
     real, told = dict(named_tensors(module)), settlement.told
     if told is not None:
         lost = [path for path in told if path not in real and not path.startswith(settlement.open_paths)]
@@ -171,8 +171,8 @@ def confirm(module: nn.Module, pending: Pending, settlement: Settlement) -> None
             setattr(placeholder, name, value)
     for _, inside in walk(module):
         inner = waiting(inside)
-        if inner is not None and inner.skeleton is not None:
-            inner.skeleton.settled = False
+        if inner is not None and inner.past.skeleton is not None:
+            inner.past.skeleton.settled = False
 
 
 def _is_open(placeholder: Any) -> bool:

@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import nn
 
-from lazify.construction import eager, quiet_subclass, set_attribute
+from lazify.construction import eager, quiet_subclass, set_class
 from lazify.errors import NotMaterializedError, compose
 from lazify.inference import derived, is_derived
 from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
@@ -99,7 +99,7 @@ class Skeleton:
         for path, module in own.items():
             if path:
                 with suppress(TypeError):  # Python cannot change the class of some: these are shown, and no more
-                    set_attribute(module, "__class__", _part_class(type(module)))
+                    set_class(module, _part_class(type(module)))
                     vars(module)[PART] = (self, path)
         self.belong(owner)
         self.root, self.users = root, users
