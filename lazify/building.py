@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from threading import get_ident
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -34,7 +35,7 @@ from lazify.construction import (
 from lazify.inference import all_plain
 from lazify.journal import CONVERTING, FLAGGING, IMMEDIATE, Entry, Recorded, attached
 from lazify.memory import forget, remember
-from lazify.pending import Pending, waiting
+from lazify.pending import Pending, Turn, waiting
 from lazify.placeholders import substitute
 from lazify.probing import thrown_away
 from lazify.recipe import Recipe
@@ -62,10 +63,16 @@ __all__ = [
 logger = logging.getLogger("lazify")
 
 
-class UnderWay(list["FirstCalls"]):
-    """First calls under way, each inside the one before, and whether all will be taken back."""
+class UnderWay(list["FirstCalls | None"]):
+    """First calls under way, each inside the one before, and whether all will be taken back.
+
+    (Never empty: each time a list fills again, it takes memory from the heap where tensors live.)
+    """
 
     rehearsal: Rehearsal | None = None
+
+    def __init__(self) -> None:
+        super().__init__([None])
 
 
 class _OfThread(threading.local):
@@ -117,7 +124,7 @@ class FirstCalls:
         self.inner = None
 
 
-class FirstCall(FirstCalls):
+class FirstCall(FirstCalls, Turn):
     """One first call under way: how to begin again, and how to leave the instance as it was."""
 
     # on the class: what most first calls never need
@@ -128,15 +135,15 @@ class FirstCall(FirstCalls):
     arguments: Sequence[Restore] = ()
     random: Random = ()
     handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
-    compiled: Callable[..., Any] | None = None  # set if the constructor or the journal called `compile()`
     settled: Settlement | None = None  # takes back what became of the skeleton
 
     def __init__(self, module: nn.Module, pending: Pending, values: dict[str, Any] | None = None) -> None:
         self.module = module
         self.pending = pending
         self.values = values  # with which it was built
-        self.lazy = type(module)
-        self.state = module.__dict__
+        self.owner = get_ident()
+        self.released = None
+        self.compiled: Callable[..., Any] | None = None  # set if the constructor or the journal called `compile()`
 
     def keep_arguments(self) -> None:
         """Remember what constructor arguments hold now."""
@@ -151,17 +158,13 @@ class FirstCall(FirstCalls):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Let this thread through, others wait and then look again."""
-        if self in under_way.calls:
+        if self.owner == get_ident():
             return (self.compiled or self.module._call_impl)(*args, **kwargs)
-        self.wait()
+        with Turn(self.pending):
+            pass
         if isinstance(self.module, self.lazy):  # it failed: this call is now the first
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
-
-    def wait(self) -> None:
-        """Until it has passed or failed."""
-        with self.pending.lock:
-            pass
 
     def stand_again(self) -> None:
         """The constructor or the journal may have called `compile()`, which stands where the gate stood."""
@@ -175,8 +178,8 @@ class FirstCall(FirstCalls):
             self.module.__dict__.pop(GATE, None)
         else:
             self.module.__dict__[GATE] = self.compiled
-        if calls:
-            outer = calls[-1]
+        outer = calls[-1]
+        if outer is not None:
             if outer.inner is None:
                 outer.inner = []
             outer.inner.append(self)

@@ -39,7 +39,7 @@ from lazify.construction import (
 from lazify.errors import InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, all_plain, infer, search, structure, tensors
 from lazify.memory import keep, remember, seen
-from lazify.pending import PENDING, Pending, waiting
+from lazify.pending import PENDING, Pending, Turn, turns, waiting
 from lazify.probing import Probe
 from lazify.restoring import (
     carry_over,
@@ -79,34 +79,43 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     materialized by this call.
     """
     pending: Pending | None = module.__dict__.get(PENDING)
-    if pending is not None:
-        with pending.lock:
-            state = module.__dict__
-            if PENDING in state:
-                simple = (
-                    len(args) == 1
-                    and not kwargs
-                    and type(x := args[0]) is Tensor
-                    and pending.simple
-                    and len(state) == 1
-                    and not GLOBAL_PRE_HOOKS
-                    and Module.__call__ is MODULE_CALL
-                    and x.is_cpu
-                    and not function_modes()  # a default device is one
-                    and surroundings_are_plain()
-                    and under_way.calls.rehearsal is None
-                )
-                if simple and (direct := pending.recipe.direct) is not None:
-                    (name, dim), shape = direct, x.shape
-                    if -len(shape) <= dim < len(shape):
-                        return _simple_attempt(module, pending, x, shape, {name: shape[dim]})
-                return _any_attempt(module, pending, args, kwargs, simple)
-    return _after_another_thread(module, args, kwargs)
+    if pending is None:
+        return _after_another_thread(module, args, kwargs)
+    simple = (
+        len(args) == 1
+        and not kwargs
+        and type(x := args[0]) is Tensor
+        and pending.simple
+        and len(module.__dict__) == 1
+        and not GLOBAL_PRE_HOOKS
+        and Module.__call__ is MODULE_CALL
+        and x.is_cpu
+        and not function_modes()  # a default device is one
+        and surroundings_are_plain()
+        and under_way.calls.rehearsal is None
+    )
+    if simple and (direct := pending.recipe.direct) is not None:
+        (name, dim), shape = direct, x.shape
+        if -len(shape) <= dim < len(shape):
+            values = {name: shape[dim]}
+            first = FirstCall(module, pending, values)
+            try:
+                if turns.setdefault(pending, first) is first and PENDING in module.__dict__:
+                    return _simple_attempt(first, values, x, shape)
+            finally:
+                if turns.get(pending) is first:
+                    first.end()
+    with Turn(pending):
+        if PENDING in module.__dict__:
+            return _any_attempt(module, pending, args, kwargs, simple)
+    return module(*args, **kwargs)
 
 
 def _after_another_thread(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """It came first: wait until it has passed or failed, and look again."""
     if isinstance(gate := module.__dict__.get(GATE), FirstCall):
-        gate.wait()
+        with Turn(gate.pending):
+            pass
     return module(*args, **kwargs)
 
 
@@ -142,7 +151,7 @@ def first_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any],
     """
     pending = waiting(module)
     if pending is not None:
-        with pending.lock:
+        with Turn(pending):
             if waiting(module) is pending:
                 if pending.recipe.guessed:
                     return _guess_or_search(module, pending, args, kwargs, method)
@@ -169,6 +178,7 @@ def _attempt(
     device = _other_device(pending, args, kwargs) if plan is None else plan.device
     calls = under_way.calls
     first = FirstCall(module, pending)
+    first.lazy, first.state = type(module), vars(module)
     first.plan = plan
     first.seen = seen(args, kwargs) if plan is None else plan.seen
     first.keep_arguments()
@@ -205,7 +215,7 @@ def follow(plan: Plan) -> None:
     pending = waiting(plan.module)
     if pending is None:
         return
-    with pending.lock:
+    with Turn(pending):
         if waiting(plan.module) is pending:
             _attempt(plan.module, pending, (), {}, None, lambda *_: plan.values, plan)
 
@@ -219,14 +229,15 @@ def _only_told(pending: Pending) -> str:
 
 
 @hidden_from_dynamo
-def _simple_attempt(module: Any, pending: Pending, x: Tensor, shape: torch.Size, values: dict[str, Any]) -> Any:
+def _simple_attempt(first: FirstCall, values: dict[str, Any], x: Tensor, shape: torch.Size) -> Any:
     """What `_attempt` does where call and constructor are simple: most first calls, so without detours.
 
     (A first call competes with the construction of one small layer: a tenth of that is three hundred bytecodes,
     a dozen for each call of a function.)
     """
-    recipe, calls = pending.recipe, under_way.calls
-    first = FirstCall(module, pending, values)
+    module, pending, calls = first.module, first.pending, under_way.calls
+    recipe = pending.recipe
+    first.lazy, first.state = type(module), module.__dict__
     calls.append(first)
     try:
         stand_bare(module, recipe, first)
@@ -297,7 +308,7 @@ def _guess_or_search(
     random = random_state(_other_device(pending, args, kwargs))
     try:
         if simple and recipe.plain_init and all_plain(guess.values()):
-            return _simple_attempt(module, pending, args[0], args[0].shape, guess)
+            return _simple_attempt(FirstCall(module, pending, guess), guess, args[0], args[0].shape)
         return _attempt(module, pending, args, kwargs, method, lambda *_: guess)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
         for restore, state in random:

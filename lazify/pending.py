@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from threading import RLock
+from threading import Event, RLock, get_ident
 from types import MappingProxyType
 from typing import Any
 
@@ -17,14 +17,13 @@ from lazify.journal import Entry
 from lazify.recipe import Recipe
 from lazify.skeleton import Part, Skeleton
 
-__all__ = ["PENDING", "Pending", "waiting"]
+__all__ = ["PENDING", "Past", "Pending", "Turn", "turns", "waiting"]
 
 #: The one key that lazify adds to a lazy instance's `__dict__`.
 PENDING = "_lazify_pending"
 
 
 _next_serial = itertools.count().__next__
-_Lock: Any = type(RLock())  # which is made by a Python function
 
 
 class Past:
@@ -62,7 +61,7 @@ class _NoPast(Past):
 
 
 _NO_PAST = _NoPast()
-_one_at_a_time = _Lock()
+_one_at_a_time = RLock()
 
 
 class Pending:
@@ -74,10 +73,9 @@ class Pending:
         past: what was done to it, to be read; most lazy instances have none.
         simple: whether there is no past, and what was given does not change, as far as that is known.
         serial: counts lazy instances, in the order of their construction.
-        lock: held during the first call.
     """
 
-    __slots__ = ("given", "lock", "past", "recipe", "serial", "simple")
+    __slots__ = ("given", "past", "recipe", "serial", "simple")
 
     def __init__(self, recipe: Recipe, given: dict[str, Any]) -> None:
         self.recipe = recipe
@@ -85,7 +83,6 @@ class Pending:
         self.past: Past = _NO_PAST
         self.simple = all_plain(given.values())
         self.serial = _next_serial()
-        self.lock = _Lock()
 
     def own_past(self) -> Past:
         """To be added to."""
@@ -121,7 +118,7 @@ class Pending:
         Raises:
             NotMaterializedError: if that depends on what only the call tells.
         """
-        with self.lock:
+        with Turn(self):
             if waiting(module) is not self:  # while this thread waited
                 return None
             past = self.own_past()
@@ -179,3 +176,46 @@ class Pending:
 def waiting(module: nn.Module) -> Pending | None:
     """What `module` knows while it is lazy, None once it is real."""
     return module.__dict__.get(PENDING)
+
+
+# ---------------------------------------------------------------------------------------------
+# One thread at a time
+
+
+class Turn:
+    """`with Turn(pending):` one thread at a time works on a lazy instance, and inside it may do so again.
+
+    Until two threads meet, it takes no memory outside of Python's own. A lock for each instance takes some from
+    the heap where tensors live, between weights and activations: what is freed there is in pieces, and the heap grows.
+    """
+
+    def __init__(self, pending: Pending) -> None:
+        self.pending = pending
+        self.owner = get_ident()
+        self.released: Event | None = None  # made by who waits for it
+
+    def __enter__(self) -> None:
+        # `setdefault` is atomic
+        while (other := turns.setdefault(self.pending, self)) is not self and other.owner != self.owner:
+            other.wait()
+
+    def __exit__(self, *_: object) -> None:
+        if turns[self.pending] is self:
+            self.end()
+
+    def end(self) -> None:
+        """The next one, please."""
+        del turns[self.pending]  # before it is looked whether anybody waits; who waits does it the other way round
+        if self.released is not None:
+            self.released.set()
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        with _one_at_a_time:
+            self.released = released = self.released or Event()
+        if turns.get(self.pending) is self:
+            released.wait()
+
+
+#: Whose turn it is.
+turns: dict[Pending, Turn] = {}
