@@ -35,7 +35,7 @@ from lazify.construction import (
 from lazify.inference import all_plain
 from lazify.journal import CONVERTING, FLAGGING, IMMEDIATE, Entry, Recorded, attached
 from lazify.memory import forget, remember
-from lazify.pending import Pending, Turn, waiting
+from lazify.pending import PENDING, Pending, Turn, waiting
 from lazify.placeholders import substitute
 from lazify.probing import thrown_away
 from lazify.recipe import Recipe
@@ -137,6 +137,10 @@ class FirstCall(FirstCalls, Turn):
     handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
     settled: Settlement | None = None  # takes back what became of the skeleton
 
+    # how it was before, noted when it is this call's turn
+    lazy: type[nn.Module]
+    state: dict[str, Any]
+
     def __init__(self, module: nn.Module, pending: Pending, values: dict[str, Any] | None = None) -> None:
         self.module = module
         self.pending = pending
@@ -201,7 +205,7 @@ class FirstCall(FirstCalls, Turn):
         self.handles = self.settled = self.compiled = None
 
     def undo(self) -> None:
-        """Make the instance lazy again. Its lock is still held: whoever waits finds it so."""
+        """Make the instance lazy again. It is still this call's turn: whoever waits finds it so."""
         self.rewind()
         forget(self.module)
         set_class(self.module, self.lazy)
@@ -251,11 +255,19 @@ def _build_here(call: FirstCall, values: dict[str, Any], device: torch.device | 
         construct(module, recipe, {**pending.given, **values})
     if device is not None:
         bring_along(module, device)
+    if len(call.state) > 1:
+        vars(module).update(_written_directly(call))
     if under_way.calls.rehearsal is not None:
         _rehearse(module, pending)
     else:
         _bring_up_to_date(call)
     call.stand_again()
+
+
+def _written_directly(call: FirstCall) -> dict[str, Any]:
+    """What stands in the lazy instance's `__dict__` past `__setattr__`: `functools.cached_property` puts it there."""
+    assigned = vars(call.pending.attached())
+    return {name: value for name, value in call.state.items() if name != PENDING and name not in assigned}
 
 
 def _bring_up_to_date(call: FirstCall) -> None:

@@ -93,7 +93,7 @@ class Pending:
         return self.past
 
     def copy(self, duplicate: Callable[[Any], Any]) -> Pending:
-        """A copy with its own lock; nobody holds handles on its hooks."""
+        """A copy that becomes real on its own; nobody holds handles on its hooks."""
         twin = Pending(self.recipe, duplicate(self.given))
         journal = [
             entry if self.still_registered(entry) else replace(entry, removed=True) for entry in self.past.journal

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 import pickle
 import sys
 import threading
@@ -23,7 +25,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from twins import assert_twins
 
-from lazify import LazifyError, NotMaterializedError, axis, is_lazy, lazify
+from lazify import LazifyError, NotMaterializedError, axis, is_lazy, lazify, materialization
+from lazify.pending import PENDING, Turn, turns
 
 Tensor = torch.Tensor
 LazyLinear = lazify(nn.Linear)
@@ -1531,6 +1534,150 @@ def test_a_lazy_shared_by_models_in_many_threads(exclude: Any) -> None:
             assert all(isinstance(each, Tensor) for each in results)
             assert type(shared) is nn.Linear
             assert all(each.inner is shared for each in models)
+
+
+class Failing(nn.Module):
+    """Its first calls fail, in the constructor or in `forward`; one rule is all there is to it."""
+
+    where = "forward"
+    left = 0
+
+    def __init__(self, in_features: int) -> None:
+        super().__init__()
+        self.fail("constructor")
+        self.weight = nn.Parameter(torch.ones(in_features))
+
+    def fail(self, where: str) -> None:
+        if where == Failing.where and Failing.left > 0:
+            Failing.left -= 1
+            raise Trouble
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.fail("forward")
+        return x * self.weight
+
+
+LazyFailing = lazify(Failing, exclude={"in_features": axis(-1)})
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("where", ["constructor", "forward"])
+@pytest.mark.parametrize("failures", [0, 3, 8])
+def test_concurrent_first_calls_of_the_simplest_kind(where: str, failures: int) -> None:
+    threads = 8
+    with ThreadPoolExecutor(threads) as workers:
+        for _ in range(60):
+            Failing.where, Failing.left = where, failures
+            module = LazyFailing()
+            results = at_once(workers, threads, module)
+            passed = [each for each in results if isinstance(each, Tensor)]
+            assert len(passed) == threads - failures
+            if not passed:  # as if nothing had been
+                assert is_lazy(module)
+                assert list(vars(module)) == [PENDING]
+            assert torch.equal(module(X), X)
+            assert type(module) is Failing
+            assert not {name for name in vars(module) if "lazify" in name or "compiled" in name}
+            assert not turns
+
+
+def test_a_turn_may_be_taken_again_inside_and_others_wait() -> None:
+    pending = vars(LazyLinear(3))[PENDING]
+    order: list[str] = []
+
+    def other() -> None:
+        order.append("waits")
+        with Turn(pending):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with Turn(pending):
+        with Turn(pending):
+            pass
+        thread.start()
+        while turns[pending].released is None:  # until it waits
+            thread.join(0.001)
+        order.append("first")
+    thread.join(60)
+    assert order == ["waits", "first", "other"]
+    assert not turns
+
+
+def test_a_rule_that_makes_the_first_call_itself_is_not_waited_for() -> None:
+    """Nothing is decided twice: the call inside is the first one, and that around finds the real module."""
+    made: list[nn.Module] = []
+
+    def width(input: Tensor) -> int:
+        if is_lazy(made[0]) and len(made) == 1:
+            made.append(made[0])
+            made[0](input)
+        return input.shape[-1]
+
+    made.append(lazify(nn.Linear, exclude={"in_features": width})(2))
+    assert made[0](X).shape == (*X.shape[:-1], 2)
+    assert not turns
+
+
+def test_a_first_call_is_short() -> None:
+    """Counted, not timed: the Python functions of lazify that run for one small layer."""
+    LazyConv2d, image = lazify(nn.Conv2d), torch.randn(1, 3, 8, 8)
+    LazyConv2d(4, 3, padding=1)(image)  # what is bound once for all
+    home = os.path.dirname(materialization.__file__)
+    ran: list[str] = []
+
+    def watch(frame: types.FrameType, event: str, _: object) -> None:
+        if event == "call" and os.path.dirname(frame.f_code.co_filename) == home:
+            ran.append(frame.f_code.co_name)
+
+    sys.setprofile(watch)
+    try:
+        LazyConv2d(4, 3, padding=1)(image)
+    finally:
+        sys.setprofile(None)
+    assert len(ran) <= 13, ran
+
+
+def test_what_was_not_done_is_not_written_to() -> None:
+    pending = vars(LazyLinear(3))[PENDING]
+    with pytest.raises(TypeError, match="own_past"):
+        pending.past.moved = True
+    with pytest.raises(AttributeError):
+        pending.past.journal.append(None)
+    assert pending.simple
+    pending.own_past().moved = True
+    assert not pending.simple
+    assert not vars(LazyLinear(3))[PENDING].past.moved
+
+
+def test_a_constructor_that_exchanges_its_dict(form: str) -> None:
+    class Borg(nn.Module):
+        def __init__(self, in_features: int) -> None:
+            self.__dict__ = {}
+            super().__init__()
+            self.linear = nn.Linear(in_features, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.linear(x)
+            return out
+
+    pair = Pair(form, Borg, {"in_features": 5})
+    pair.call(X)
+    pair.check()
+
+
+def test_what_was_put_into_its_dict(form: str) -> None:
+    class Cached(Block):
+        @functools.cached_property
+        def answer(self) -> list[int]:
+            return [42]
+
+    pair = pair_of(form, Cached)
+    kept = pair.do(lambda module, _: module.answer)[0]
+    pair.do(lambda module, _: vars(module).update(tag=5))
+    pair.do(lambda module, _: setattr(module, "other", 6))
+    pair.call(X)
+    pair.check()
+    assert pair.lazy.answer is kept
 
 
 # ---------------------------------------------------------------------------------------------
