@@ -118,6 +118,11 @@ class FirstCalls:
 
     inner: list[FirstCall] | None = None
 
+    def note(self, inner: FirstCall) -> None:
+        if self.inner is None:
+            self.inner = []
+        self.inner.append(inner)
+
     def take_back(self) -> None:
         for inner in reversed(self.inner or ()):
             inner.undo()
@@ -176,17 +181,12 @@ class FirstCall(FirstCalls, Turn):
         if (there := state.get(GATE)) is not self:
             self.compiled, state[GATE] = there, self
 
-    def passed(self, calls: UnderWay) -> None:
+    def passed(self) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:
             self.module.__dict__.pop(GATE, None)
         else:
             self.module.__dict__[GATE] = self.compiled
-        outer = calls[-1]
-        if outer is not None:
-            if outer.inner is None:
-                outer.inner = []
-            outer.inner.append(self)
 
     def rewind(self) -> None:
         """Undo all but the lazy state itself."""

@@ -99,7 +99,7 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
         if -len(shape) <= dim < len(shape):
             values = {name: shape[dim]}
             first = FirstCall(module, pending, values)
-            try:
+            try:  # `with first:`, in fewer calls; who does not get a turn at once comes to the one below
                 if turns.setdefault(pending, first) is first and PENDING in module.__dict__:
                     return _simple_attempt(first, values, x, shape)
             finally:
@@ -197,7 +197,9 @@ def _attempt(
         raise
     finally:
         calls.pop()
-    first.passed(calls)
+    first.passed()
+    if (outer := calls[-1]) is not None:
+        outer.note(first)
     if under_way.calls.rehearsal is not None:
         return result
     remember(module, recipe, pending.given, first.values or {}, first.seen)
@@ -233,7 +235,7 @@ def _simple_attempt(first: FirstCall, values: dict[str, Any], x: Tensor, shape: 
     """What `_attempt` does where call and constructor are simple: most first calls, so without detours.
 
     (A first call competes with the construction of one small layer: a tenth of that is three hundred bytecodes,
-    a dozen for each call of a function.)
+    fifteen for each call of a function. The turn is the caller's.)
     """
     module, pending, calls = first.module, first.pending, under_way.calls
     recipe = pending.recipe
@@ -250,7 +252,9 @@ def _simple_attempt(first: FirstCall, values: dict[str, Any], x: Tensor, shape: 
         raise
     finally:
         calls.pop()
-    first.passed(calls)
+    first.passed()
+    if (outer := calls[-1]) is not None:
+        outer.note(first)
     keep(module, recipe, pending.given, values, ((shape,), _NO_KEYWORDS))  # all of it plain
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
