@@ -84,18 +84,18 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     simple = (
         len(args) == 1
         and not kwargs
-        and type(x := args[0]) is Tensor
+        and type(args[0]) is Tensor
         and pending.simple
         and len(module.__dict__) == 1
         and not GLOBAL_PRE_HOOKS
         and Module.__call__ is MODULE_CALL
-        and x.is_cpu
+        and args[0].is_cpu
         and not function_modes()  # a default device is one
         and surroundings_are_plain()
         and under_way.calls.rehearsal is None
     )
     if simple and (direct := pending.recipe.direct) is not None:
-        (name, dim), shape = direct, x.shape
+        (name, dim), x, shape = direct, args[0], args[0].shape
         if -len(shape) <= dim < len(shape):
             values = {name: shape[dim]}
             first = FirstCall(module, pending, values)
