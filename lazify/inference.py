@@ -239,21 +239,21 @@ def _loosely_bound(recipe: Recipe, probe: Probe) -> dict[str, Any]:
         return {**{f"argument {i}": each for i, each in enumerate(probe.args)}, **probe.kwargs}
 
 
+_PLAIN = (int, float, bool, str, type(None), type, torch.dtype, torch.device)
 #: Types of values that hold nothing else and do not change.
-PLAIN = (int, float, bool, str, type(None), type, torch.dtype, torch.device)
-_PLAIN = frozenset(PLAIN)
+PLAIN: frozenset[type] = frozenset(_PLAIN)
 
 
 def all_plain(values: Iterable[Any]) -> bool:
     """Whether these do not change, and hold nothing that does: numbers, texts and the like, and tuples of them."""
-    return _PLAIN.issuperset(map(type, values)) or all(
-        type(each) in _PLAIN or (type(each) is tuple and all_plain(each)) for each in values
+    return PLAIN.issuperset(map(type, values)) or all(
+        type(each) in PLAIN or (type(each) is tuple and all_plain(each)) for each in values
     )
 
 
 def structure(value: Any) -> Any:
     """A hashable description of arguments that keeps nothing of them alive: shapes, types, plain values."""
-    if isinstance(value, PLAIN):
+    if isinstance(value, _PLAIN):
         return value
     if isinstance(value, torch.Tensor):
         return (tuple(value.shape), value.dtype)

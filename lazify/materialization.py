@@ -95,8 +95,8 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
         and under_way.calls.rehearsal is None
     )
     if simple and (direct := pending.recipe.direct) is not None:
-        (name, dim), x, shape = direct, args[0], args[0].shape
-        if -len(shape) <= dim < len(shape):
+        (name, dim, least), x, shape = direct, args[0], args[0].shape
+        if len(shape) >= least:
             values = {name: shape[dim]}
             first = FirstCall(module, pending, values)
             try:  # `with first:`, in fewer calls; who does not get a turn at once comes to the one below

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lazify.inference import all_plain
+from lazify.inference import PLAIN, all_plain
 from lazify.journal import Entry
 from lazify.recipe import Recipe
 from lazify.skeleton import Part, Skeleton
@@ -81,7 +81,7 @@ class Pending:
         self.recipe = recipe
         self.given = given
         self.past: Past = _NO_PAST
-        self.simple = all_plain(given.values())
+        self.simple = PLAIN.issuperset(map(type, given.values())) or all_plain(given.values())
         self.serial = _next_serial()
 
     def own_past(self) -> Past:

@@ -52,8 +52,8 @@ class Recipe:
         plain_init: whether all that is given and inferred can simply go to the constructor, by keyword.
         new: the `__new__` of a class that has its own.
         metaclass_call: the `__call__` of a metaclass that has its own.
-        direct: name and dimension, where the only rule is the size of a dimension of forward's first argument and
-            nothing else is special about the class: its first calls go the short way.
+        direct: name, dimension, and of how many at least, where the only rule is the size of a dimension of forward's
+            first argument and nothing else is special about the class: its first calls go the short way.
         plain_call: whether arguments reach `forward` as they were passed.
         decorated: whether the class itself was rewritten.
         solved: what searches found: (given arguments, structure of the call) -> values. It grows.
@@ -78,7 +78,7 @@ class Recipe:
     new: Callable[..., Any] | None
     metaclass_call: Callable[..., Any] | None
     plain_call: bool
-    direct: tuple[str, int] | None
+    direct: tuple[str, int, int] | None
     decorated: bool
     solved: dict[Any, dict[str, Any]] = field(default_factory=dict)
     usual: dict[tuple[int | str, ...], Callable[..., dict[str, Any]]] = field(default_factory=dict)
@@ -206,12 +206,14 @@ def _bare(wrapped: type[nn.Module]) -> dict[str, Any]:
     return state
 
 
-def _direct(rules: Mapping[str, Rule], forward: Signature) -> tuple[str, int] | None:
+def _direct(rules: Mapping[str, Rule], forward: Signature) -> tuple[str, int, int] | None:
     first = next(iter(forward.parameters.values()), None)
     if first is None or first.kind not in POSITIONAL or len(rules) != 1:
         return None
     ((name, rule),) = rules.items()
-    return (name, rule.dim) if isinstance(rule, Axis) and rule.of in (None, first.name) else None
+    if not isinstance(rule, Axis) or rule.of not in (None, first.name):
+        return None
+    return name, rule.dim, max(rule.dim + 1, -rule.dim)
 
 
 def _with_self(signature: Signature) -> Signature:
