@@ -81,6 +81,11 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     pending: Pending | None = module.__dict__.get(PENDING)
     if pending is None:
         return _after_another_thread(module, args, kwargs)
+    return _first_of_all(module, pending, args, kwargs)
+
+
+@hidden_from_dynamo
+def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     simple = (
         len(args) == 1
         and not kwargs
@@ -119,7 +124,6 @@ def _after_another_thread(module: Any, args: tuple[Any, ...], kwargs: dict[str, 
     return module(*args, **kwargs)
 
 
-@hidden_from_dynamo
 def _any_attempt(
     module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], simple: bool = False
 ) -> Any:
@@ -230,7 +234,6 @@ def _only_told(pending: Pending) -> str:
     )
 
 
-@hidden_from_dynamo
 def _simple_attempt(first: FirstCall, values: dict[str, Any], x: Tensor, shape: torch.Size) -> Any:
     """What `_attempt` does where call and constructor are simple: most first calls, so without detours.
 

@@ -130,12 +130,13 @@ def concrete(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def hidden_from_dynamo(function: F) -> F:
-    """Run this function, and what it calls, as plain Python where Dynamo would compile the frame.
+    """Run this function, and what it calls, as plain Python where Dynamo would compile the frame, or trace into it.
 
     (`torch.compiler.disable` says the same in microseconds a call, after a second's import.)
     """
     skip = _eval_frame._FrameAction.SKIP
     _eval_frame.set_code_exec_strategy(cast("Any", function).__code__, _eval_frame._FrameExecStrategy(skip, skip))
+    setattr(function, "_torchdynamo_disable", True)
     return function
 
 

@@ -207,6 +207,10 @@ def test_hidden_from_dynamo():
 
     torch._dynamo.reset()
     assert torch.compile(hidden, backend="eager")(torch.zeros(1)) == 0
+    # and not traced into from a frame that is compiled: what stops there would be warned of
+    assert torch.compile(lambda x: hidden(x) * 2, backend="eager")(torch.zeros(1)) == 0
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="disable"):
+        torch.compile(lambda x: hidden(x) * 2, backend="eager", fullgraph=True)(torch.zeros(1))
 
 
 def test_paths_are_followed_by_this_code():
