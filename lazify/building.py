@@ -150,8 +150,7 @@ class FirstCall(FirstCalls, Turn):
         self.module = module
         self.pending = pending
         self.values = values  # with which it was built
-        self.owner = get_ident()
-        self.released = None
+        self.owner, self.released = get_ident(), None  # what `Turn` does, without a call
         self.compiled: Callable[..., Any] | None = None  # set if the constructor or the journal called `compile()`
 
     def keep_arguments(self) -> None:
@@ -181,12 +180,14 @@ class FirstCall(FirstCalls, Turn):
         if (there := state.get(GATE)) is not self:
             self.compiled, state[GATE] = there, self
 
-    def passed(self) -> None:
+    def passed(self, calls: UnderWay) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:
             self.module.__dict__.pop(GATE, None)
         else:
             self.module.__dict__[GATE] = self.compiled
+        if (outer := calls[-1]) is not None:
+            outer.note(self)
 
     def rewind(self) -> None:
         """Undo all but the lazy state itself."""

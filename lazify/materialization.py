@@ -20,7 +20,6 @@ from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import Module
 
 from lazify.building import (
     FirstCall,
@@ -93,9 +92,9 @@ def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: 
         and pending.simple
         and len(module.__dict__) == 1
         and not GLOBAL_PRE_HOOKS
-        and Module.__call__ is MODULE_CALL
-        and args[0].is_cpu
-        and not function_modes()  # a default device is one
+        and nn.Module.__call__ is MODULE_CALL
+        and args[0].is_cpu  # `is_made_here`, in fewer calls; a default device is a function mode
+        and not function_modes()
         and surroundings_are_plain()
         and under_way.calls.rehearsal is None
     )
@@ -124,9 +123,7 @@ def _after_another_thread(module: Any, args: tuple[Any, ...], kwargs: dict[str, 
     return module(*args, **kwargs)
 
 
-def _any_attempt(
-    module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], simple: bool = False
-) -> Any:
+def _any_attempt(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: dict[str, Any], simple: bool) -> Any:
     if traces(*args, *kwargs.values()):
         return _traced(module, pending, args, kwargs)
     try:
@@ -201,15 +198,13 @@ def _attempt(
         raise
     finally:
         calls.pop()
-    first.passed()
-    if (outer := calls[-1]) is not None:
-        outer.note(first)
+    first.passed(calls)
     if under_way.calls.rehearsal is not None:
         return result
     remember(module, recipe, pending.given, first.values or {}, first.seen)
     if pending.past.kin is not None:
         own = FirstCalls()
-        own.inner = [first]
+        own.note(first)
         pending.past.kin.setdefault("plan", plans_of(own)[-1])
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, first.values)
@@ -255,9 +250,7 @@ def _simple_attempt(first: FirstCall, values: dict[str, Any], x: Tensor, shape: 
         raise
     finally:
         calls.pop()
-    first.passed()
-    if (outer := calls[-1]) is not None:
-        outer.note(first)
+    first.passed(calls)
     keep(module, recipe, pending.given, values, ((shape,), _NO_KEYWORDS))  # all of it plain
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)

@@ -81,6 +81,7 @@ class Pending:
         self.recipe = recipe
         self.given = given
         self.past: Past = _NO_PAST
+        # its first step, without a call, is nearly always enough
         self.simple = PLAIN.issuperset(map(type, given.values())) or all_plain(given.values())
         self.serial = _next_serial()
 
