@@ -37,7 +37,7 @@ from lazify.journal import CONVERTING, FLAGGING, IMMEDIATE, Entry, Recorded, att
 from lazify.memory import forget, remember
 from lazify.pending import PENDING, Pending, Turn, waiting
 from lazify.placeholders import substitute
-from lazify.probing import thrown_away
+from lazify._isolation import trial_copy
 from lazify.recipe import Recipe
 from lazify.restoring import (
     Random,
@@ -378,7 +378,7 @@ def _rehearse(module: nn.Module, pending: Pending, hooks: Sequence[str] = _DECID
     for entry in pending.past.journal:
         target = module.get_submodule(entry.path) if entry.path else module
         if entry.method in (*IMMEDIATE, "__setattr__", "__delattr__"):
-            getattr(target, entry.method)(*thrown_away(entry.args), **thrown_away(entry.kwargs))
+            getattr(target, entry.method)(*trial_copy(entry.args), **trial_copy(entry.kwargs))
         elif entry.method in CONVERTING and (dtype := _dtype_after(entry)) is not None:
             _cast(target, dtype, users)
         elif entry.method in hooks and pending.still_registered(entry):

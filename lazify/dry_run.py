@@ -26,7 +26,7 @@ from lazify.journal import attached
 from lazify.materialization import follow
 from lazify.pending import waiting
 from lazify.placeholders import substitute
-from lazify.probing import aside
+from lazify._isolation import isolated
 from lazify.restoring import Restore, restorers
 from lazify.torch_private import FakeTensorMode, fakes_cannot_follow
 from lazify.trees import own_tensors, walk
@@ -118,7 +118,7 @@ def _rehearsal(
     before, under_way.calls.rehearsal = under_way.calls.rehearsal, how
     try:
         mode = FakeTensorMode(allow_non_fake_inputs=True) if on_fakes else contextlib.nullcontext()
-        with aside(), plain_surroundings(None), mode, torch.no_grad():
+        with isolated(model), plain_surroundings(None), mode, torch.no_grad():
             stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
             args, kwargs = _mapped(stand_for, (args, kwargs))
             restore.insert(0, _put_on_fakes(model) if on_fakes else _put_in_eval_mode(model))

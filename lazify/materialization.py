@@ -35,11 +35,12 @@ from lazify.construction import (
     stand_bare,
     surroundings_are_plain,
 )
-from lazify.errors import InferenceError, NotMaterializedError, compose
+from lazify.errors import AmbiguousInferenceError, InferenceError, NotMaterializedError, compose
 from lazify.inference import NotFound, all_plain, infer, search, structure, tensors
 from lazify.memory import keep, remember, seen
 from lazify.pending import PENDING, Pending, Turn, turns, waiting
-from lazify.probing import Probe
+from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
+from lazify.recipe import Recipe
 from lazify.restoring import (
     carry_over,
     changes,
@@ -296,31 +297,18 @@ def _guess_or_search(
 ) -> Any:
     """The first call of a class whose rules are guesses.
 
-    The guess is proved by the real call where a wrong one would leave no trace: not if there are hooks to see
-    it, or arguments that change on the way. Then, and if it fails, values are searched for.
+    Once for each configuration trial runs tell whether the guess holds, or which values do. The real call comes after
+    that, and once.
     """
     recipe = pending.recipe
-    key = structure((pending.given, args, kwargs)) if recipe.solved else None  # describing takes microseconds
-    guess = recipe.solved.get(key) or _if_found(_by_rules, pending, args, kwargs, method)
-    seen = not simple and (pending.past.handles or _has_pre_hooks(pending))
-    if seen or guess is None or method is None or not recipe.plain_call:
-        return _attempt(module, pending, args, kwargs, method, _by_search)
-    random = random_state(_other_device(pending, args, kwargs))
-    try:
-        if simple and recipe.plain_init and all_plain(guess.values()):
-            return _simple_attempt(FirstCall(module, pending, guess), guess, args[0], args[0].shape)
-        return _attempt(module, pending, args, kwargs, method, lambda *_: guess)
-    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
-        for restore, state in random:
-            restore(state)
-        recipe.solved.pop(key, None)
-        try:
-            values = _by_search(pending, args, kwargs, method)
-        except InferenceError as error:
-            raise failure from error
-        if values == guess:
-            raise  # not for its sizes
-    return _attempt(module, pending, args, kwargs, method, lambda *_: values)
+    if simple and recipe.plain_init:
+        key = (args[0].shape, args[0].dtype, *pending.given.items())
+        values = recipe.solved.get(key)
+        if values is None:
+            values = remember_solution(recipe, key, _by_search(pending, args, kwargs, method))
+        if all_plain(values.values()):
+            return _simple_attempt(FirstCall(module, pending, values), values, args[0], args[0].shape)
+    return _attempt(module, pending, args, kwargs, method, _by_search)
 
 
 def _by_search(
@@ -330,10 +318,46 @@ def _by_search(
     recipe = pending.recipe
     key = structure((pending.given, args, kwargs))
     if key not in recipe.solved:
-        probe = Probe(functools.partial(rehearsed, pending), pending.given, args, kwargs, method or "__call__")
+        if recipe.plain_call and method in ("__call__", "forward") and not _has_pre_hooks(pending):
+            recipe.bind_forward(None, *args, **kwargs)  # a call that cannot be is Python's own error
+        code = (recipe.wrapped, [entry.args for entry in pending.past.journal])
+        construct = functools.partial(rehearsed, pending)
+        probe = TrialRunner(construct, pending.given, args, kwargs, method or "__call__", code)
         with throwing_away():
-            recipe.solved[key] = search(recipe, pending.given, probe)
+            return remember_solution(recipe, key, _searched(recipe, pending, probe))
     return recipe.solved[key]
+
+
+def _searched(recipe: Recipe, pending: Pending, probe: TrialRunner) -> dict[str, Any]:
+    """What a search finds; a guess that could not be tried, for reasons that have nothing to do with it, stands.
+
+    Raises:
+        InferenceError: if nothing is found, and nothing was guessed.
+        Exception: the error of the run that came furthest, if something was guessed.
+    """
+    try:
+        return search(recipe, pending.given, probe)
+    except AmbiguousInferenceError:
+        raise
+    except InferenceError as error:
+        guess = _if_found(_by_rules, pending, probe.args, dict(probe.kwargs))
+        if guess is None or error.furthest is None:
+            raise
+        if isinstance(error.furthest, (TrialMemoryError, UncopyableError)):
+            return guess
+        raise error.furthest from error
+
+
+#: How many configurations of one class are remembered.
+MOST_SOLUTIONS = 1024
+
+
+def remember_solution(recipe: Recipe, key: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Keep what was found for a configuration; the one found first goes when there are too many."""
+    if len(recipe.solved) >= MOST_SOLUTIONS:
+        recipe.solved.pop(next(iter(recipe.solved)), None)
+    recipe.solved[key] = values
+    return values
 
 
 # ---------------------------------------------------------------------------------------------
@@ -345,7 +369,7 @@ def _has_pre_hooks(pending: Pending) -> bool:
     return bool(GLOBAL_PRE_HOOKS or (stand_in is not None and stand_in._forward_pre_hooks))
 
 
-def _if_found(find: _Find, pending: Pending, args: Any, kwargs: Any, method: str | None) -> dict[str, Any] | None:
+def _if_found(find: _Find, pending: Pending, args: Any, kwargs: Any, method: str | None = "forward") -> dict[str, Any] | None:
     """The values for the arguments as passed, if they can be had."""
     try:
         return find(pending, args, kwargs, method)

@@ -24,7 +24,7 @@ from lazify.errors import NotMaterializedError, compose
 from lazify.inference import derived, is_derived
 from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
 from lazify.placeholders import Placeholder, adopted, convert, placeholder_for, rank_of, substitute
-from lazify.probing import Origins, outline
+from lazify._isolation import CopySources, construct_on_fakes
 from lazify.recipe import Recipe
 from lazify.rules import Axis
 from lazify.solving import SENTINELS
@@ -205,9 +205,11 @@ def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
     return [name for name in recipe.rules if name not in given and not is_derived(recipe, name)]
 
 
-def build(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, Origins]:
+def build(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, CopySources]:
     """A throw-away module on fakes, and where its given parts come from; raises what the constructor raises."""
-    return outline(functools.partial(eager, recipe), given, derived(recipe, given, values))
+    return construct_on_fakes(
+        functools.partial(eager, recipe), given, derived(recipe, given, values), (recipe.wrapped,)
+    )
 
 
 def first_values(names: list[str]) -> Iterator[dict[str, Any]]:
@@ -263,7 +265,7 @@ def _held(root: nn.Module) -> set[int]:
 
 def _first_built(
     recipe: Recipe, given: Mapping[str, Any], names: list[str]
-) -> tuple[dict[str, Any], nn.Module, Origins]:
+) -> tuple[dict[str, Any], nn.Module, CopySources]:
     failure: Exception | None = None
     for values in first_values(names):
         try:
@@ -361,7 +363,7 @@ def _unknowable(recipe: Recipe, names: list[str], facts: list[tuple[str, object]
     )
 
 
-def _return_to_user(root: nn.Module, origins: Origins) -> None:
+def _return_to_user(root: nn.Module, origins: CopySources) -> None:
     """Put what the user gave in the places of its copies."""
     for module in [each for _, each in walk(root) if not isinstance(each, Recorded)]:
         for kind in (module._modules, module._parameters, module._buffers):

@@ -26,7 +26,7 @@ FLOORS = [
     "recipe",
     "tables",
     "trees",
-    "probing",
+    "_isolation",
     "solving",
     "inference",
     "construction",
