@@ -11,7 +11,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, TypeAlias, cast
@@ -156,11 +156,10 @@ class FirstCall(FirstCalls, Turn):
     def keep_arguments(self) -> None:
         """Remember what constructor arguments hold now."""
         given, journal = self.pending.given.values(), self.pending.past.journal
-        if journal or not all_plain(given):
+        if under_way.calls.rehearsal is None and (journal or not all_plain(given)):
             attached = [entry.args for entry in journal]
             applies = any(entry.method == "apply" for entry in journal)
-            with unset_fake_mode() if under_way.calls.rehearsal is Rehearsal.ON_FAKES else nullcontext():
-                self.arguments = restorers([*given, *attached], tensors_too=applies)
+            self.arguments = restorers([*given, *attached], tensors_too=applies)
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from lazify.building import FirstCalls, Plan, Rehearsal, plans_of, under_way
 from lazify.construction import plain_surroundings
@@ -25,10 +23,11 @@ from lazify.errors import InferenceError, compose
 from lazify.journal import attached
 from lazify.materialization import follow
 from lazify.pending import waiting
-from lazify.placeholders import substitute
-from lazify._isolation import isolated
-from lazify.restoring import Restore, restorers
-from lazify.torch_private import FakeTensorMode, fakes_cannot_follow
+from lazify._isolation import TrialMode, isolated
+from lazify._isolation.copies import copied
+from lazify._isolation.fakes import TrialFunctions
+from lazify._isolation.trial import consume, real_trial
+from lazify.torch_private import fakes_cannot_follow
 from lazify.trees import own_tensors, walk
 
 __all__ = ["materialize"]
@@ -111,35 +110,32 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
 def _rehearsal(
     model: nn.Module, args: Any, kwargs: Any, how: Rehearsal
 ) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+    """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""
     calls = FirstCalls()
     on_fakes = how is Rehearsal.ON_FAKES
-    restore = _restorers(model, on_fakes)
+    users = list(_real_modules(model))
+    device, default = _device_of(model), torch.get_default_device()
+    gradients = torch.is_grad_enabled() and on_fakes
     under_way.calls.append(calls)
     before, under_way.calls.rehearsal = under_way.calls.rehearsal, how
     try:
-        mode = FakeTensorMode(allow_non_fake_inputs=True) if on_fakes else contextlib.nullcontext()
-        with isolated(model), plain_surroundings(None), mode, torch.no_grad():
-            stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
-            args, kwargs = _mapped(stand_for, (args, kwargs))
-            restore.insert(0, _put_on_fakes(model) if on_fakes else _put_in_eval_mode(model))
-            model(*args, **kwargs)
-        unreached = [(path, module) for path, module in walk(model) if waiting(module) is not None]
-        return plans_of(calls), unreached
+        with isolated(users, args, kwargs):
+            try:
+                mode = TrialMode(meta_device=device) if on_fakes else real_trial()
+                with plain_surroundings(None if default.type == "cpu" else default), mode as entered:
+                    fakes = entered if on_fakes else None
+                    with TrialFunctions(fakes), torch.set_grad_enabled(gradients):
+                        for module in () if on_fakes else users:
+                            module.training = False
+                        args, kwargs = copied((args, kwargs), fakes, replaced=_stand_ins((args, kwargs), device))
+                        consume(model(*args, **kwargs))
+                unreached = [(path, module) for path, module in walk(model) if waiting(module) is not None]
+                return plans_of(calls), unreached
+            finally:
+                calls.take_back()
     finally:
         under_way.calls.rehearsal = before
         under_way.calls.pop()
-        calls.take_back()
-        for each in restore:
-            each()
-
-
-def _restorers(model: nn.Module, on_fakes: bool) -> list[Restore]:
-    """What brings back attributes and, after a run on real tensors, buffers."""
-    found = restorers([model], tensors_too=False)
-    for buffer in (buffer for module in _real_modules(model) for buffer in module._buffers.values()):
-        if buffer is not None and not buffer.is_meta and not on_fakes:
-            found.append(functools.partial(buffer.copy_, buffer.clone()))
-    return found
 
 
 def _real_modules(model: nn.Module) -> Iterator[nn.Module]:
@@ -154,63 +150,32 @@ def _real_modules(model: nn.Module) -> Iterator[nn.Module]:
                     yield from _real_modules(each)
 
 
-def _put_on_fakes(model: nn.Module) -> Restore:
-    """The model's own tensors as fakes, too: an operation among real ones alone would be computed, or change them."""
-    real = list(_real_modules(model))
-    fakes: dict[int, tuple[Any, Any]] = {}
-    for tensor in (tensor for module in real for tensor in own_tensors(module)):
-        if tensor.layout is torch.strided and not is_lazy(tensor):
-            fake = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=tensor.device)
-            twin = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
-            fakes[id(tensor)] = (tensor, twin)
-    substitute(real, fakes)
-    return functools.partial(substitute, real, {id(fake): (fake, tensor) for tensor, fake in fakes.values()})
-
-
-def _put_in_eval_mode(model: nn.Module) -> Restore:
-    modes = [(module, module.training) for module in _real_modules(model)]
-    for module, _ in modes:
-        module.training = False
-
-    def restore() -> None:
-        for module, mode in modes:
-            module.training = mode
-
-    return restore
-
-
 def _device_of(model: nn.Module) -> torch.device:
     """Where an input that does not exist is supposed to be: with the model's first tensor."""
     first = next((tensor for _, module in walk(model) for tensor in own_tensors(module)), None)
     return torch.get_default_device() if first is None else first.device
 
 
-def _stand_for(value: Any, device: torch.device, empty: bool) -> Any:
-    """What runs through the model in the place of an argument."""
+def _stand_ins(value: Any, device: torch.device, around: tuple[int, ...] = ()) -> dict[int, Any]:
+    """For sizes in nested arguments, and for tensors of the meta device, what runs through the model: by their ids."""
     if isinstance(value, torch.Size):
-        return torch.empty(value, device=device) if empty else torch.zeros(value, device=device)
-    if not isinstance(value, torch.Tensor):
-        return value
-    where = device if value.is_meta else value.device
-    if empty and value.layout is torch.strided:
-        return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device=where)
-    return torch.zeros_like(value, device=where) if value.is_meta else value.detach().clone()
-
-
-def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    """`function` of everything in nested arguments."""
-    if isinstance(value, (torch.Size, torch.Tensor)):
-        return function(value)
-    again = functools.partial(_mapped, function)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*map(again, value))
-    if type(value) in (list, tuple):
-        return type(value)(map(again, value))
-    if isinstance(value, dict):
-        return {key: again(each) for key, each in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.replace(value, **{f.name: again(getattr(value, f.name)) for f in dataclasses.fields(value)})
-    return value
+        return {id(value): torch.zeros(value, device=device)}
+    if isinstance(value, torch.Tensor):
+        return {id(value): torch.zeros_like(value, device=device)} if value.is_meta else {}
+    if isinstance(value, (list, tuple)):
+        inside: Iterable[Any] = value
+    elif isinstance(value, Mapping):
+        inside = value.values()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        inside = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    else:
+        return {}
+    if id(value) in around:
+        return {}
+    found: dict[int, Any] = {}
+    for each in inside:
+        found.update(_stand_ins(each, device, (*around, id(value))))
+    return found
 
 
 # ---------------------------------------------------------------------------------------------

@@ -156,6 +156,8 @@ class _Search:
             return found
         if pinned:  # what was solved for may have leant on a value that is wrong: begin again from here
             for name, value in solved:
+                if self.exhausted():
+                    break
                 if found := self.descend({**values, name: value}, frozenset({name}), depth + 2):
                     return found
         return []
@@ -166,6 +168,8 @@ class _Search:
         moving: set[int] = set()
         for name in self.free(values, pinned):
             for step in steps(values[name]):
+                if self.exhausted():
+                    break
                 other = self.run({**values, name: values[name] + step})
                 if other.operation == run.operation and len(other.sizes) == len(run.sizes) and other.built:
                     for position, (size, moved) in enumerate(zip(run.sizes, other.sizes, strict=True)):
@@ -216,6 +220,8 @@ class _Search:
             if values[name] == self.unknowns.guesses.get(name):
                 continue  # a convention speaks for it
             for step in steps(values[name]):
+                if self.exhausted():
+                    break
                 other = {**values, name: values[name] + step}
                 if self.run(other).passed:
                     self.rivals = self.rivals or [values, other]
@@ -255,7 +261,13 @@ def _diagonal(pools: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, dict) else value
+    """A key for a value of an unknown; one that has no hash is told apart by its identity."""
+    key = tuple(value.items()) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+    try:
+        hash(key)
+    except TypeError:
+        return id(value)
+    return key
 
 
 # ---------------------------------------------------------------------------------------------

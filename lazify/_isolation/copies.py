@@ -33,7 +33,9 @@ def trial_copy(value: Any) -> Any:
     return copied(value, mode if isinstance(mode, TrialMode) else None)
 
 
-def copied(value: Any, mode: TrialMode | None, sources: CopySources | None = None) -> Any:
+def copied(
+    value: Any, mode: TrialMode | None, sources: CopySources | None = None, replaced: dict[int, Any] | None = None
+) -> Any:
     """A copy of an argument of any class: its tensors are fakes of `mode`, which is on, or clones without one.
 
     What cannot be copied is shared with the run; its `Snapshot` brings that back.
@@ -42,11 +44,12 @@ def copied(value: Any, mode: TrialMode | None, sources: CopySources | None = Non
         value: the argument, however nested, cyclic or not.
         mode: of the run.
         sources: filled with where tensors and modules in the copy come from.
+        replaced: id of an object -> what is in its place in the copy.
 
     Raises:
         UncopyableError: for what can be used only once. Nothing is consumed.
     """
-    replaced: dict[int, Any] = {}
+    replaced = dict(replaced or {})
     kept: list[Any] = []
     while True:
         memo = dict(replaced)

@@ -181,8 +181,9 @@ class FailureRecorder:
             if not self.failed[1]:  # the innermost is the first to know
                 self.failed = (tuple(_sizes((args, kwargs))), getattr(function, "__name__", str(function)))
             raise
-        self.completed += 1
-        self.failed = ((), "")
+        if next(each_tensor((result, args, kwargs)), None) is not None:
+            self.completed += 1  # not a switch of modes, as at the end of a `with torch.no_grad():` that raises
+            self.failed = ((), "")
         return result
 
 
@@ -211,7 +212,7 @@ class TrialFunctions(TorchFunctionMode):
     def _special(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Reading values, and how torch's own lazy parameters come into being; NotImplemented for anything else."""
         assert self.mode is not None
-        if func in _READING and type(args[0]) is not FakeTensor or func in (torch.Tensor.numpy, torch.Tensor.__array__):
+        if (func in _READING and type(args[0]) is not FakeTensor) or func in (torch.Tensor.numpy, torch.Tensor.__array__):
             with unset_fake_mode():
                 values = self.mode.values_of(args[0])
                 return NotImplemented if values is None else func(values, *args[1:], **kwargs)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
+from lazify._isolation.quiet import quiet
 from lazify.torch_private import FakeTensorMode
 
 __all__ = ["Budget", "TrialMemoryError", "memory_limit", "one_at_a_time", "warm_up"]
@@ -43,8 +45,13 @@ def warm_up() -> None:
     """Let torch load what its fake tensors need: a second, once in a process, that no budget is to count."""
     if _WarmUp.done:
         return
-    with FakeTensorMode():
+    before = list(warnings.filters)
+    with FakeTensorMode(), suppress(RuntimeError):
         torch.nn.functional.linear(torch.empty(1, 2), torch.empty(3, 2))
+        torch.mm(torch.empty(1, 2), torch.empty(3, 2))  # what refuses sizes is loaded when it is first needed
+    for added in [each for each in warnings.filters if not any(each is one for one in before)]:
+        if added[2].__module__.startswith("sympy"):  # what torch loads puts a filter of its own there
+            warnings.filters.remove(added)  # type: ignore[attr-defined]
     _WarmUp.done = True
 
 
@@ -59,7 +66,8 @@ class Budget:
     """
 
     def __init__(self, runs: int, seconds: float) -> None:
-        warm_up()
+        with quiet():
+            warm_up()
         self.runs, self.seconds = runs, seconds
         self.done = 0
         self.started = time.thread_time()

@@ -21,7 +21,7 @@ from lazify._isolation import records
 from lazify._isolation.quiet import uncached_here
 from lazify._isolation.reach import is_users, names_in, namespaces_of
 from lazify._isolation.records import MISSING, Record, Settings
-from lazify.torch_private import GATE, FakeTensor
+from lazify.torch_private import GATE, FakeTensor, is_transformed
 
 __all__ = ["Snapshot"]
 
@@ -143,7 +143,7 @@ class Snapshot:
             self._object(module)
 
     def _tensor(self, tensor: torch.Tensor) -> None:
-        if type(tensor) is not FakeTensor:
+        if type(tensor) is not FakeTensor and not is_transformed(tensor):
             self._records.append((records.restore_tensor, tensor, records.tensor_facts(tensor)))
 
     # code

@@ -26,7 +26,7 @@ from lazify._isolation.snapshot import Snapshot
 from lazify.torch_private import fakes_cannot_follow
 from lazify.trees import own_tensors, walk
 
-__all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "isolated"]
+__all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "consume", "isolated", "real_trial"]
 
 #: Builds the class, eagerly, from all its constructor arguments by name.
 Constructor: TypeAlias = "Callable[[Mapping[str, Any]], nn.Module]"
@@ -68,8 +68,8 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
 
     Nobody hears of it, either: no mode, hook, warning filter or logger. Other threads' trial runs wait.
     """
-    warm_up()
     with one_at_a_time(), quiet():
+        warm_up()
         snapshot = Snapshot(*roots)
         try:
             snapshot.bypass_caches()
@@ -123,7 +123,7 @@ class TrialRunner:
                     built = True
                     self._note_size(module)
                     args, kwargs = copied((self.args, dict(self.kwargs)), fakes)
-                    with _Operations(recorder), TrialFunctions(fakes, recorder), torch.set_grad_enabled(grad):
+                    with torch.set_grad_enabled(grad), _Operations(recorder), TrialFunctions(fakes, recorder):
                         consume(getattr(module, self.method)(*args, **kwargs))
             except Exception as error:
                 failure = error
@@ -132,7 +132,7 @@ class TrialRunner:
         return TrialRun(failure, built, recorder.completed, *(recorder.failed if failure is not None else ()))
 
     def _mode(self) -> Any:
-        return _undone(self._limit()) if self.real else TrialMode(device=torch.device("cpu"))
+        return real_trial(self._limit()) if self.real else TrialMode(device=torch.device("cpu"))
 
     def _limit(self) -> int:
         tensors = {id(each): each for each in each_tensor([self.args, dict(self.kwargs), *_held(self.given)])}
@@ -145,7 +145,8 @@ class TrialRunner:
 
 
 @contextmanager
-def _undone(limit: int | None) -> Iterator[RealTrialMode]:
+def real_trial(limit: int | None = None) -> Iterator[RealTrialMode]:
+    """A trial run on real tensors, of at most `limit` bytes: what it wrote is undone at its end."""
     mode = RealTrialMode(limit)
     try:
         with mode:
@@ -239,7 +240,7 @@ def construct_on_fakes(
         module = None
         with isolated(code, construct, dict(given), values) as snapshot, torch.enable_grad():
             try:
-                with _undone(memory_limit(0)) if real else TrialMode(device=torch.device("cpu")) as mode:
+                with real_trial(memory_limit(0)) if real else TrialMode(device=torch.device("cpu")) as mode:
                     fakes = None if real else mode
                     with TrialFunctions(fakes):
                         copies = copied(dict(given), fakes, sources)
