@@ -17,6 +17,7 @@ from lazify.recipe import Recipe
 from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import NOT_GIVEN, VARIADIC
 from lazify.solving import Solution, Unknowns, solve, suggestions
+from lazify.trees import walk
 
 __all__ = [
     "PLAIN",
@@ -292,7 +293,7 @@ def structure(value: Any, around: tuple[int, ...] = ()) -> Any:
         return (tuple(value.shape), value.dtype)
     if isinstance(value, torch.nn.Module):
         try:
-            return (type(value), repr(value))  # the tree of types and what each says of itself
+            return tuple((path, *_of_module(inside, (*around, id(value)))) for path, inside in walk(value))
         except Exception:  # another thread is making it, say: never seen before
             return object()
     if isinstance(value, (list, tuple)):
@@ -309,6 +310,14 @@ def structure(value: Any, around: tuple[int, ...] = ()) -> Any:
         return SameObject(value)  # a function, say
     except TypeError:
         return object()  # never seen before
+
+
+def _of_module(module: torch.nn.Module, around: tuple[int, ...]) -> tuple[Any, ...]:
+    """What decides how a given module computes, without those inside it: its class and its attributes."""
+    state = vars(module)
+    if "_lazify_pending" in state:
+        return (type(module), repr(module))
+    return (type(module), structure({name: each for name, each in state.items() if name != "_modules"}, around))
 
 
 def _key(key: Any) -> Any:
