@@ -8,6 +8,7 @@ model, shapes -> rehearsal: the model runs on fakes, each lazy module becomes on
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import importlib
 import logging
@@ -94,7 +95,7 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
     """The plans, and the lazy modules that the call does not reach."""
     paths = {id(module): path for path, module in walk(model)}
     try:
-        return _rehearsal(model, args, kwargs, Rehearsal.ON_FAKES)
+        return contextvars.copy_context().run(_rehearsal, model, args, kwargs, Rehearsal.ON_FAKES)
     except InferenceError as error:
         if not (path := paths.get(id(error.module))):
             raise
@@ -104,7 +105,7 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
         if not fakes_cannot_follow(error):
             raise
         logger.info("the forward of %s depends on values (%s): it runs once for real", type(model).__name__, error)
-    return _rehearsal(model, args, kwargs, Rehearsal.FOR_REAL)
+    return contextvars.copy_context().run(_rehearsal, model, args, kwargs, Rehearsal.FOR_REAL)
 
 
 def _rehearsal(

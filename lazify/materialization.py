@@ -54,6 +54,8 @@ from lazify.torch_private import (
     function_modes,
     hidden_from_dynamo,
     is_made_here,
+    recomputed_later,
+    saved_tensors_hooks_on,
     traces,
 )
 
@@ -97,6 +99,7 @@ def _first_of_all(module: Any, pending: Pending, args: tuple[Any, ...], kwargs: 
         and args[0].is_cpu  # `is_made_here`, in fewer calls; a default device is a function mode
         and not function_modes()
         and surroundings_are_plain()
+        and saved_tensors_hooks_on(True) is None
         and under_way.calls.rehearsal is None
     )
     if simple and (direct := pending.recipe.direct) is not None:
@@ -189,7 +192,10 @@ def _attempt(
         if watched:
             _build_watched(first, values, device, find)
         else:
+            random = random_state(device) if recomputed_later() else ()
             build(first, cast("dict[str, Any]", values), device)
+            for restore, state in random:  # it will be run again from here on, with the module made
+                restore(state)
         if method == "__call__":
             result = module(*args, **kwargs)
         else:

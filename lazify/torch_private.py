@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
@@ -18,6 +20,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
 from torch.nn.modules import module as _module
 from torch.nn.utils._named_member_accessor import NamedMemberAccessor
+from torch.utils import _device
+from torch.utils import checkpoint as _checkpoint
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import _disable_current_modes as without_dispatch_modes
 from torch.utils._pytree import tree_map_only
@@ -49,11 +53,13 @@ __all__ = [
     "outside_transforms",
     "pop_function_mode",
     "push_function_mode",
+    "recomputed_later",
     "saved_tensors_hooks_on",
     "set_versions",
     "traces",
     "tree_map_only",
     "unset_fake_mode",
+    "without_default_device",
     "without_dispatch_modes",
     "without_torch_function",
 ]
@@ -100,6 +106,32 @@ push_function_mode: Any = torch._C._push_on_torch_function_stack
 
 #: () -> a context in which neither function modes nor tensor subclasses are asked.
 no_torch_function: Any = torch._C.DisableTorchFunction
+
+@contextmanager
+def without_default_device() -> Iterator[None]:
+    """This thread has no `set_default_device` inside, and the one that it had after."""
+    context = torch._GLOBAL_DEVICE_CONTEXT
+    before, current = getattr(context, "device_context", None), _device.CURRENT_DEVICE
+    context.device_context = None
+    try:
+        yield
+    finally:
+        context.device_context = before
+        if _device.CURRENT_DEVICE is not current:
+            _device.CURRENT_DEVICE = current
+
+
+def recomputed_later() -> bool:
+    """Whether activation checkpointing is going to run this code again, with the random numbers of this time."""
+    if (hooks := saved_tensors_hooks_on(True)) is not None:
+        return bool(hooks[0].__module__ == _checkpoint.__name__)
+    if torch.is_grad_enabled():
+        return False
+    frame = sys._getframe(1)  # the other kind of checkpointing runs it without gradients first
+    while frame is not None and frame.f_code is not _checkpoint.CheckpointFunction.forward.__code__:
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame is not None
+
 
 #: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
 saved_tensors_hooks_on: Any = torch._C._autograd._top_saved_tensors_default_hooks

@@ -32,6 +32,9 @@ MOST_KNOWN = 4096
 #: Values are not computed from known ones where the result might have more elements than this.
 MOST_COMPUTED = 2**20
 
+#: Types of most arguments that hold no tensor.
+_PLAIN = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device})
+
 #: Operations that make tensors of certain values.
 _CERTAIN = frozenset(
     "aten::" + name
@@ -97,8 +100,10 @@ class TrialMode(FakeTensorMode):
 
     def faked(self, value: Any) -> Any:
         """`value`, an argument of an operation, with fakes in the places of real tensors."""
+        if type(value) is FakeTensor or type(value) in _PLAIN:
+            return value if type(value) is not FakeTensor or value.fake_mode is self else self.fake_of(value)
         if isinstance(value, torch.Tensor):
-            return self.fake_of(value)
+            return value if is_transformed(value) else self.fake_of(value)  # `vmap` and the like inside the run
         if type(value) in (list, tuple):
             return type(value)([self.faked(each) for each in value])
         if type(value) is dict:

@@ -21,6 +21,7 @@ from lazify.torch_private import (
     pop_function_mode,
     push_function_mode,
     saved_tensors_hooks_on,
+    without_default_device,
     without_dispatch_modes,
 )
 
@@ -51,6 +52,7 @@ def quiet() -> Iterator[None]:
             stack.enter_context(outside_transforms())
         stack.enter_context(without_dispatch_modes())
         stack.enter_context(_without_function_modes())
+        stack.enter_context(without_default_device())
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.set_grad_enabled(grad))
@@ -71,6 +73,8 @@ def _without_function_modes() -> Iterator[None]:
     try:
         yield
     finally:
+        while function_modes():  # left by code that sets a default device
+            pop_function_mode()
         for mode in reversed(modes):
             push_function_mode(mode)
 

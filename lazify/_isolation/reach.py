@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from types import CodeType, ModuleType
+from types import CellType, CodeType, ModuleType
 from typing import Any
 
 __all__ = ["is_users", "names_in", "namespaces_of"]
@@ -26,7 +26,7 @@ def is_users(name: str | None) -> bool:
 @functools.lru_cache(maxsize=8192)
 def names_in(code: CodeType) -> tuple[str, ...]:
     """Names that a function looks up: globals and attributes, in what is defined inside it, too."""
-    found = dict.fromkeys(code.co_names)
+    found = dict.fromkeys((*code.co_names, *code.co_freevars))
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             found.update(dict.fromkeys(names_in(constant)))
@@ -35,10 +35,27 @@ def names_in(code: CodeType) -> tuple[str, ...]:
 
 def namespaces_of(function: Any) -> list[dict[str, Any]]:
     """Where a function looks names up: its module, and modules of the user's packages that it names."""
-    here: dict[str, Any] = function.__globals__
-    found = [here]
-    for name in names_in(function.__code__):
-        value = here.get(name)
-        if isinstance(value, ModuleType) and is_users(value.__name__):
-            found.append(vars(value))
-    return found
+    found: dict[int, dict[str, Any]] = {id(function.__globals__): function.__globals__}
+    todo: list[dict[str, Any]] = [function.__globals__, sys.modules, _cells(function)]  # `import` inside a function
+    names = names_in(function.__code__)
+    while todo:
+        namespace = todo.pop()
+        for name in names:
+            value = namespace.get(name)
+            if isinstance(value, ModuleType) and is_users(value.__name__) and id(vars(value)) not in found:
+                found[id(vars(value))] = vars(value)
+                todo.append(vars(value))
+    return list(found.values())
+
+
+def _cells(function: Any) -> dict[str, Any]:
+    """The modules that a function holds in its closure, by the names that they have there."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in cells if _is_assigned(cell)}
+
+
+def _is_assigned(cell: CellType) -> bool:
+    try:
+        return isinstance(cell.cell_contents, ModuleType)
+    except ValueError:
+        return False

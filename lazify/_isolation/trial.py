@@ -6,6 +6,7 @@ constructor, arguments, values -> copies of all that is the user's -> built and 
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify._isolation.copies import CopySources, copied
-from lazify._isolation.disposal import dispose
+from lazify._isolation.disposal import dispose, silence
 from lazify._isolation.fakes import FailureRecorder, TrialFunctions, TrialMode, each_tensor
 from lazify._isolation.limits import memory_limit, one_at_a_time, warm_up
 from lazify._isolation.quiet import quiet
@@ -112,6 +113,9 @@ class TrialRunner:
         return run
 
     def _run(self, values: Mapping[str, Any]) -> TrialRun:
+        return contextvars.copy_context().run(self._run_here, values)
+
+    def _run_here(self, values: Mapping[str, Any]) -> TrialRun:
         recorder, built, failure, module = FailureRecorder(), False, None, None
         grad = torch.is_grad_enabled()
         with isolated(self.code, self.construct, dict(self.given), self.args, dict(self.kwargs), values) as snapshot:
@@ -234,6 +238,12 @@ def construct_on_fakes(
     Raises:
         Exception: whatever the constructor raises.
     """
+    return contextvars.copy_context().run(_constructed, construct, given, values, code)
+
+
+def _constructed(
+    construct: Constructor, given: Mapping[str, Any], values: Mapping[str, Any], code: tuple[Any, ...]
+) -> tuple[nn.Module, CopySources]:
     failure: Exception | None = None
     for real in (False, True):
         sources: CopySources = {}
@@ -245,6 +255,7 @@ def construct_on_fakes(
                     with TrialFunctions(fakes):
                         copies = copied(dict(given), fakes, sources)
                         module = construct({**_on_the_cpu(copies, fakes), **values})
+                silence(module, snapshot.seen)
                 return module, sources
             except Exception as error:
                 failure = error
