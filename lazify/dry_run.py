@@ -120,7 +120,7 @@ def _rehearsal(
     under_way.calls.append(calls)
     before, under_way.calls.rehearsal = under_way.calls.rehearsal, how
     try:
-        with isolated(users, args, kwargs):
+        with isolated(users, _code_of(model), args, kwargs):
             try:
                 mode = TrialMode(meta_device=device) if on_fakes else real_trial()
                 with plain_surroundings(None if default.type == "cpu" else default), mode as entered:
@@ -149,6 +149,15 @@ def _real_modules(model: nn.Module) -> Iterator[nn.Module]:
             for each in (*pending.given.values(), *attached(pending.past.journal)):
                 if isinstance(each, nn.Module):
                     yield from _real_modules(each)
+
+
+def _code_of(model: nn.Module) -> list[Any]:
+    """What becomes part of the model: classes of its lazy modules, what they were given, what was done to them."""
+    lazies = [pending for _, module in walk(model) if (pending := waiting(module)) is not None]
+    return [
+        (each.recipe.wrapped, dict(each.given), [(entry.args, entry.kwargs) for entry in each.past.journal])
+        for each in lazies
+    ]
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -182,6 +182,7 @@ def uncached_here(cached: Any) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         return (cached.__wrapped__ if in_trial() else cached)(*args, **kwargs)
 
+    function.__wrapped__ = cached.__wrapped__  # in a trial run inside a trial run this one stands for a cached one, too
     for name in ("cache_info", "cache_clear", "cache_parameters"):
         setattr(function, name, getattr(cached, name))
     return function

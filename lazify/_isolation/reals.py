@@ -17,6 +17,8 @@ from lazify.torch_private import no_torch_function, set_versions, without_dispat
 
 __all__ = ["RealTrialMode"]
 
+#: Arguments that batch normalization writes to and its schema does not say so.
+_SILENTLY_WRITTEN = ("running_mean", "running_var")
 #: Results that can be no larger than this, in bytes, are not predicted.
 SMALL = 2**20
 
@@ -131,7 +133,9 @@ def _facts(func: Any) -> tuple[tuple[tuple[int, str], ...], str]:
     """The arguments that an operation writes to, and how it can be told where to draw random numbers from."""
     schema = func._schema
     writes = tuple(
-        (at, each.name) for at, each in enumerate(schema.arguments) if each.alias_info and each.alias_info.is_write
+        (at, each.name)
+        for at, each in enumerate(schema.arguments)
+        if (each.alias_info and each.alias_info.is_write) or each.name in _SILENTLY_WRITTEN
     )
     if any(each.name == "generator" for each in schema.arguments if each.kwarg_only):
         return writes, "generator"
