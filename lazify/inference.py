@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 
 from lazify.errors import AmbiguousInferenceError, InferenceError, compose, taken_apart
-from lazify._isolation import TrialRun, TrialRunner
+from lazify._isolation import TrialRun, TrialRunner, UncopyableError
 from lazify.recipe import Recipe
 from lazify.rules import Axis, Computed, Rule, Unknown
 from lazify.signatures import NOT_GIVEN, VARIADIC
@@ -228,10 +228,19 @@ def search(recipe: Recipe, given: Mapping[str, Any], probe: TrialRunner) -> dict
     solution = solve(probe, unknowns)
     if solution.values is not None:
         return {**fixed, **solution.values}
-    error = _unsolved(recipe, solution, call)
     failed = [run for _, run in solution.tried if run.error is not None]
-    error.furthest = max(failed, key=lambda run: run.progress).error if failed else None
-    raise error from error.furthest
+    furthest = max(failed, key=lambda run: run.progress).error if failed else None
+    error = _unsearchable(recipe, names, furthest) or _unsolved(recipe, solution, call)
+    error.furthest = furthest
+    raise error from furthest
+
+
+def _unsearchable(recipe: Recipe, names: tuple[str, ...], failure: Exception | None) -> InferenceError | None:
+    """The error where no trial run was possible."""
+    if not isinstance(failure, UncopyableError):
+        return None
+    fix = f"{recipe.called}(..., {'=..., '.join(names)}=...)"
+    return InferenceError(compose(f"{', '.join(names)} of {recipe.wrapped.__name__}: {failure}", fix=fix))
 
 
 def _is_default(p: inspect.Parameter) -> bool:
@@ -341,6 +350,8 @@ def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> In
     for at in sorted(order):  # those that came furthest, in the order tried
         values, run = solution.tried[at]
         facts.append((f"tried, {at + 1} of {len(solution.tried)}", f"{_shown(values)}: {_why(run)}"))
+    if solution.limit:
+        facts.append(("ended", f"after {solution.limit}"))
     return InferenceError(compose(f"no value of {', '.join(names)} lets the call of {wrapped} pass", facts, fix))
 
 

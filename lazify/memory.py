@@ -90,13 +90,15 @@ def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values
     keep(module, recipe, given, values, call)
 
 
-def _harmless(value: Any) -> Any:
+def _harmless(value: Any, around: tuple[int, ...] = ()) -> Any:
     if type(value) in PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return value
-    if type(value) in (list, tuple, torch.Size):
-        return type(value)(map(_harmless, value))
-    if type(value) is dict:
-        return {name: _harmless(each) for name, each in value.items()}
+    if id(value) not in around:
+        around = (*around, id(value))
+        if type(value) in (list, tuple, torch.Size):
+            return type(value)([_harmless(each, around) for each in value])
+        if type(value) is dict:
+            return {name: _harmless(each, around) for name, each in value.items()}
     return Opaque(type(value).__name__)
 
 

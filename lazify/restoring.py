@@ -30,19 +30,23 @@ def random_state(device: torch.device | None) -> Random:
 Restore: TypeAlias = "Callable[[], object]"
 
 
-def restorers(values: Iterable[Any], tensors_too: bool) -> list[Restore]:
+def restorers(values: Iterable[Any], tensors_too: bool, seen: set[int] | None = None) -> list[Restore]:
     """What brings constructor arguments back to what they are now, should constructor or call change them.
 
     Containers and modules, however nested; the values of tensors only if asked, since they take memory.
     """
     found: list[Restore] = []
+    seen = set() if seen is None else seen
     for value in values:
+        if id(value) in seen:
+            continue
         if isinstance(value, (list, dict, set)):
+            seen.add(id(value))
             found.append(functools.partial(_refill, value, list(value.items() if isinstance(value, dict) else value)))
         if isinstance(value, (list, tuple, set)):
-            found += restorers(value, tensors_too)
+            found += restorers(value, tensors_too, seen)
         elif isinstance(value, dict):
-            found += restorers(value.values(), tensors_too)
+            found += restorers(value.values(), tensors_too, seen)
         elif isinstance(value, nn.Module):
             found += _module_restorers(value, tensors_too)
     return found

@@ -57,16 +57,21 @@ class Solution:
         values: the answer; None if there is none, or more than one.
         rivals: the answers, where several pass and nothing decides.
         tried: (values, run) in order.
+        limit: which limit ended the search, if one did.
     """
 
     values: dict[str, Any] | None = None
     rivals: list[dict[str, Any]] = field(default_factory=list)
     tried: list[tuple[dict[str, Any], TrialRun]] = field(default_factory=list)
+    limit: str = ""
 
 
 def solve(probe: TrialRunner, unknowns: Unknowns) -> Solution:
     """Search for values of the unknowns with which the whole call passes."""
-    return _Search(probe, unknowns).solution()
+    search = _Search(probe, unknowns)
+    solution = search.solution()
+    solution.limit = search.budget.exceeded
+    return solution
 
 
 class _Search:

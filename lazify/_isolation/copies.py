@@ -63,7 +63,8 @@ def copied(
             if not found or id(culprit) in replaced or len(kept) == MOST_SHARED:
                 raise
             kept.append(culprit)
-            replaced[id(culprit)] = _replacement(culprit)
+            replaced[id(culprit)] = culprit  # if what is inside refers to it
+            replaced[id(culprit)] = _replacement(culprit, mode, replaced)
     if sources is not None:
         for original in memo.get(id(memo), []):
             if isinstance(original, (torch.Tensor, nn.Module)):
@@ -79,8 +80,13 @@ def _uncopied(traceback: TracebackType | None) -> Iterator[Any]:
         traceback = traceback.tb_next
 
 
-def _replacement(value: Any) -> Any:
+def _replacement(value: Any, mode: TrialMode | None, replaced: dict[int, Any]) -> Any:
     """What a run gets of an object that Python cannot copy."""
+    if isinstance(value, dict):  # one that takes every attribute for a key
+        twin = copy.copy(value)
+        for key, each in copied(dict(value), mode, replaced={**replaced, id(value): twin}).items():
+            twin[key] = each
+        return twin
     if isinstance(value, torch.Generator):
         twin = torch.Generator(value.device)
         twin.set_state(value.get_state())

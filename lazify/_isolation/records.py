@@ -39,10 +39,10 @@ _set_class = vars(object)["__class__"].__set__
 
 
 def restore_dict(target: dict[Any, Any], before: list[tuple[Any, Any]]) -> None:
-    now = list(dict.items(target))
+    base: Any = OrderedDict if isinstance(target, OrderedDict) else dict
+    now = list(base.items(target))
     if _same_pairs(now, before):
         return
-    base: Any = OrderedDict if isinstance(target, OrderedDict) else dict
     kept = {id(key) for key, _ in before}
     for key, _ in now:
         if id(key) not in kept:
@@ -50,7 +50,7 @@ def restore_dict(target: dict[Any, Any], before: list[tuple[Any, Any]]) -> None:
     for key, value in before:
         if dict.get(target, key, MISSING) is not value:
             base.__setitem__(target, key, value)
-    if not _same_pairs(list(dict.items(target)), before):  # in another order
+    if not _same_pairs(list(base.items(target)), before):  # in another order
         base.clear(target)
         for key, value in before:
             base.__setitem__(target, key, value)

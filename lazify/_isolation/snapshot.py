@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
@@ -99,7 +99,7 @@ class Snapshot:
             self._state(value)
 
     def _dict(self, value: dict[Any, Any]) -> None:
-        items = list(dict.items(value))
+        items = list(OrderedDict.items(value) if isinstance(value, OrderedDict) else dict.items(value))
         self._records.append((records.restore_dict, value, items))
         for key, each in items:
             if type(each) not in _ATOMS or type(key) not in _ATOMS:
@@ -144,7 +144,9 @@ class Snapshot:
 
     def _tensor(self, tensor: torch.Tensor) -> None:
         if type(tensor) is not FakeTensor and not is_transformed(tensor):
-            self._records.append((records.restore_tensor, tensor, records.tensor_facts(tensor)))
+            facts = records.tensor_facts(tensor)
+            self._records.append((records.restore_tensor, tensor, facts))
+            self._add_all(facts[2:3])  # its gradient
 
     # code
 
