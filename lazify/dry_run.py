@@ -28,7 +28,7 @@ from lazify.pending import waiting
 from lazify.placeholders import substitute
 from lazify.probing import aside
 from lazify.restoring import Restore, restorers
-from lazify.torch_private import FakeTensorMode, fakes_cannot_follow
+from lazify.torch_private import FakeMode, fakes_cannot_follow
 from lazify.trees import own_tensors, walk
 
 __all__ = ["materialize"]
@@ -117,7 +117,7 @@ def _rehearsal(
     under_way.calls.append(calls)
     before, under_way.calls.rehearsal = under_way.calls.rehearsal, how
     try:
-        mode = FakeTensorMode(allow_non_fake_inputs=True) if on_fakes else contextlib.nullcontext()
+        mode = FakeMode() if on_fakes else contextlib.nullcontext()
         with aside(), plain_surroundings(None), mode, torch.no_grad():
             stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
             args, kwargs = _mapped(stand_for, (args, kwargs))

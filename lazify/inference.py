@@ -251,6 +251,27 @@ def all_plain(values: Iterable[Any]) -> bool:
     )
 
 
+class SameObject(weakref.ref[Any]):
+    """A key for one object as long as it lives, whether or not it has a hash or compares to one truth."""
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+    def __new__(cls, value: Any) -> SameObject:
+        made = super().__new__(cls, value)
+        made._hash = id(value)
+        return made
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        value = self()
+        return isinstance(other, SameObject) and value is not None and value is other()
+
+
 def structure(value: Any) -> Any:
     """A hashable description of arguments that keeps nothing of them alive: shapes, types, plain values."""
     if isinstance(value, _PLAIN):
@@ -269,7 +290,7 @@ def structure(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return (type(value), *(structure(getattr(value, f.name, None)) for f in dataclasses.fields(value)))
     try:
-        return weakref.ref(value)  # a function, say: this one, as long as it lives
+        return SameObject(value)  # a function, say
     except TypeError:
         return object()  # never seen before
 

@@ -24,7 +24,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lazify.torch_private import FAKE_LOGGERS, FakeTensorMode, fakes_cannot_follow, in_fake_mode, unset_fake_mode
+from lazify.torch_private import FAKE_LOGGERS, FakeMode, fakes_cannot_follow, in_fake_mode, unset_fake_mode
 from lazify.trees import walk
 
 __all__ = ["Make", "Origins", "Probe", "Run", "aside", "outline", "thrown_away"]
@@ -97,7 +97,7 @@ class Probe:
     def _made(self, values: Mapping[str, Any]) -> tuple[Any, nn.Module]:
         if self.real:
             return ExitStack(), self.make({**_throw_away(dict(self.given), fake=False), **values})
-        mode = FakeTensorMode(allow_non_fake_inputs=True)
+        mode = FakeMode()
         with mode:
             return mode, _made_of_fakes(self.make, self.given, values, {})
 
@@ -113,7 +113,7 @@ def outline(make: Make, given: Mapping[str, Any], values: Mapping[str, Any]) -> 
         Exception: whatever the constructor raises.
     """
     origins: Origins = {}
-    with aside(), FakeTensorMode(allow_non_fake_inputs=True), torch.enable_grad():
+    with aside(), FakeMode(), torch.enable_grad():
         return _made_of_fakes(make, given, values, origins), origins
 
 
@@ -124,7 +124,9 @@ def _made_of_fakes(make: Make, given: Mapping[str, Any], values: Mapping[str, An
         copies["device"] = "cpu"  # where the fakes are
     try:
         return make({**copies, **values})
-    except Exception:
+    except Exception as error:
+        if not fakes_cannot_follow(error):
+            raise  # a constructor that refuses a size refuses it on real memory, too
         with unset_fake_mode():  # it may read values that it computes (`torch.linspace(...).tolist()`)
             return make({**_throw_away(dict(given), fake=False, origins=origins), **values})
 

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 
 from lazify.probing import Probe, Run
+from lazify.torch_private import load_fakes
 
 __all__ = ["SENTINELS", "Solution", "Unknowns", "solve", "steps"]
 
-#: Limits of one search.
+#: Limits of one search: runs, and seconds of the processor's time that this thread has taken.
 MAX_RUNS, MAX_SECONDS = 240, 4.0
 #: How many sizes of the call are tried for two unknowns at once.
 MOST_TOGETHER = 6
@@ -76,7 +77,8 @@ class _Search:
         self.seen: dict[tuple[Any, ...], Run] = {}
         self.tried: list[tuple[dict[str, Any], Run]] = []
         self.rivals: list[dict[str, Any]] = []  # both pass, and nothing in the call speaks for either
-        self.until = time.monotonic() + MAX_SECONDS
+        load_fakes()  # what torch loads once a process, and how busy the machine is, does not count
+        self.until = time.thread_time() + MAX_SECONDS
 
     # one run
 
@@ -88,7 +90,7 @@ class _Search:
         return self.seen[key]
 
     def exhausted(self) -> bool:
-        return len(self.seen) >= MAX_RUNS or time.monotonic() > self.until
+        return len(self.seen) >= MAX_RUNS or time.thread_time() > self.until
 
     # the search
 
@@ -156,6 +158,8 @@ class _Search:
             return found
         if pinned:  # what was solved for may have leant on a value that is wrong: begin again from here
             for name, value in solved:
+                if self.exhausted():
+                    break
                 if found := self.descend({**values, name: value}, frozenset({name}), depth + 2):
                     return found
         return []
@@ -166,6 +170,8 @@ class _Search:
         moving: set[int] = set()
         for name in self.free(values, pinned):
             for step in steps(values[name]):
+                if self.exhausted():
+                    break
                 other = self.run({**values, name: values[name] + step})
                 if other.operation == run.operation and len(other.sizes) == len(run.sizes) and other.built:
                     for position, (size, moved) in enumerate(zip(run.sizes, other.sizes, strict=True)):
@@ -216,6 +222,8 @@ class _Search:
             if values[name] == self.unknowns.guesses.get(name):
                 continue  # a convention speaks for it
             for step in steps(values[name]):
+                if self.exhausted():
+                    break
                 other = {**values, name: values[name] + step}
                 if self.run(other).passed:
                     self.rivals = self.rivals or [values, other]
@@ -255,7 +263,13 @@ def _diagonal(pools: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, dict) else value
+    """A key for a value of an unknown; one that has no hash is told apart by its identity."""
+    key = tuple(value.items()) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+    try:
+        hash(key)
+    except TypeError:
+        return id(value)
+    return key
 
 
 # ---------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -13,7 +14,6 @@ from torch._C._functorch import peek_interpreter_stack as inside_transform
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as outside_transforms
 from torch._guards import active_fake_mode
 from torch._subclasses import fake_tensor as _fake
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
 from torch.nn.modules import module as _module
 from torch.nn.utils._named_member_accessor import NamedMemberAccessor
@@ -27,7 +27,7 @@ __all__ = [
     "GATE",
     "GLOBAL_PRE_HOOKS",
     "MODULE_CALL",
-    "FakeTensorMode",
+    "FakeMode",
     "any_autocast",
     "concrete",
     "fakes_cannot_follow",
@@ -37,6 +37,7 @@ __all__ = [
     "inside_transform",
     "is_made_here",
     "is_shared_with_autograd",
+    "load_fakes",
     "outside_transforms",
     "traces",
     "tree_map_only",
@@ -45,6 +46,21 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class FakeMode(_fake.FakeTensorMode):
+    """Operations on fake tensors: shapes and types without values.
+
+    In such a mode a parameter is a fake tensor, too, and `copy.deepcopy` of one copies its `__dict__`, the mode
+    included: torch then frees memory that is still in use. A mode that is its own copy keeps that from happening.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(allow_non_fake_inputs=True)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FakeMode:
+        return self
+
 
 #: `nn.Module.__call__` goes through this attribute of the instance where it is set (`Module.compile` does).
 GATE = "_compiled_call_impl"
@@ -67,6 +83,13 @@ any_autocast: Any = torch._C._is_any_autocast_enabled
 
 #: () -> how many function modes there are; a default device is one.
 function_modes: Any = torch._C._len_torch_function_stack
+
+
+@functools.cache
+def load_fakes() -> None:
+    """Let torch load what it needs for fake tensors: a second's worth, once a process."""
+    with FakeMode():
+        torch.empty(1) + 1
 
 
 def traces(*arguments: Any) -> bool:
@@ -125,7 +148,7 @@ def concrete(tensor: torch.Tensor) -> torch.Tensor:
     """Of a compiler's fake tensor, whose sizes may be symbols, a fake with sizes that are numbers."""
     if not isinstance(tensor, _fake.FakeTensor):
         return tensor
-    with FakeTensorMode():
+    with FakeMode():
         return torch.empty([int(size) for size in tensor.shape], dtype=tensor.dtype, device=tensor.device)
 
 

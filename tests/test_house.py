@@ -1,6 +1,7 @@
 """The house: which file may import which, and the private names of torch that lazify leans on."""
 
 import ast
+import copy
 import inspect
 import re
 from pathlib import Path
@@ -232,7 +233,7 @@ def test_paths_are_followed_by_this_code():
 
 
 def test_concrete():
-    with torch_private.FakeTensorMode():
+    with torch_private.FakeMode():
         fake = torch.empty(2, 3)
     assert torch_private.concrete(fake).shape == (2, 3)
     real = torch.empty(2)
@@ -249,10 +250,19 @@ def test_sharing_with_autograd():
 
 def test_in_fake_mode():
     assert not torch_private.in_fake_mode()
-    with torch_private.FakeTensorMode():
+    with torch_private.FakeMode():
         assert torch_private.in_fake_mode()
         with torch_private.unset_fake_mode():
             assert not torch_private.in_fake_mode()
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_copies_of_parameters_made_in_a_fake_mode_leave_the_mode_alone():
+    with torch_private.FakeMode() as mode:
+        layer = nn.Linear(2, 3)
+        copied = copy.deepcopy(layer)
+    assert copied.weight.fake_mode is mode
+    assert copied.weight is not layer.weight
 
 
 def test_what_torch_allows_on_uninitialized_tensors():
