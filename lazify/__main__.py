@@ -20,7 +20,7 @@ from lazify.api import lazify
 from lazify.dry_run import materialize
 from lazify.errors import LazifyError
 from lazify.explaining import explain
-from lazify.lazyclass import RECIPE
+from lazify.instance import RECIPE
 from lazify.stubs import write
 
 __all__ = ["main"]

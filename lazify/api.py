@@ -10,9 +10,9 @@ from typing import Any, Concatenate, TypeVar, overload
 from torch import nn
 
 from lazify.errors import DefinitionError, compose
-from lazify.lazyclass import RECIPE, LazyInstance, lazy_class, rewrite
-from lazify.recipe import Exclude, normalized
-from lazify.signatures import ORIGINAL
+from lazify.instance import RECIPE, LazyInstance, decorate, lazy_class
+from lazify.recipe import Exclude, normalize_exclude
+from lazify.signature_reading import ORIGINAL_KEY
 from lazify.static_types import LazyClass, M, P, keeps_the_class
 
 __all__ = ["is_lazy", "lazify"]
@@ -74,12 +74,12 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
     >>> LazyExpand(kernel_size=1, expansion_ratio=4)(torch.zeros(2, 3, 16, 16)).shape
     torch.Size([2, 12, 16, 16])
     """
-    options = normalized(exclude)
+    options = normalize_exclude(exclude)
     if module_cls is None:
-        return lambda cls: rewrite(_checked(cls), options)
+        return lambda cls: decorate(_checked(cls), options)
     cls = _checked(module_cls)
     if exclude is None and _is_decorating(cls, sys._getframe(1)):
-        return rewrite(cls, None)
+        return decorate(cls, None)
     return lazy_class(cls, options)
 
 
@@ -98,7 +98,7 @@ def _checked(cls: Any) -> type[nn.Module]:
         what = f"an instance of {type(cls).__name__}" if isinstance(cls, nn.Module) else repr(cls)
         name = type(cls).__name__ if isinstance(cls, nn.Module) else "nn.Conv2d"
         raise DefinitionError(compose(f"lazify takes an nn.Module class, got {what}", fix=f"lazify({name})"))
-    if issubclass(cls, LazyInstance) or hasattr(cls.__init__, ORIGINAL):
+    if issubclass(cls, LazyInstance) or hasattr(cls.__init__, ORIGINAL_KEY):
         raise DefinitionError(
             compose(
                 f"{cls.__name__} is lazily constructed already",

@@ -19,17 +19,17 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lazify.building import FirstCalls, Plan, Rehearsal, plans_of, under_way
-from lazify.construction import plain_surroundings
+from lazify._module_tree import own_tensors, walk
+from lazify._torch import FakeMode, fakes_cannot_follow
+from lazify.attempt import materialize_with
+from lazify.building import Completed, Plan, TrialKind, call_stack, plans_of
+from lazify.construction import neutral_contexts
 from lazify.errors import InferenceError, compose
-from lazify.journal import attached
-from lazify.materialization import follow
-from lazify.pending import waiting
+from lazify.operations import attached
 from lazify.placeholders import substitute
 from lazify.probing import aside
-from lazify.restoring import Restore, restorers
-from lazify.torch_private import FakeMode, fakes_cannot_follow
-from lazify.trees import own_tensors, walk
+from lazify.restoring import Restore, snapshot
+from lazify.state import lazy_state
 
 __all__ = ["materialize"]
 
@@ -72,7 +72,7 @@ def materialize(
       (2): Linear(in_features=1568, out_features=10, bias=True)
     )
     """
-    if all(waiting(module) is None for _, module in walk(model)):
+    if all(lazy_state(module) is None for _, module in walk(model)):
         return model
     plans, unreached = _found(model, args, kwargs)
     if strict and unreached:
@@ -95,7 +95,7 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
     """The plans, and the lazy modules that the call does not reach."""
     paths = {id(module): path for path, module in walk(model)}
     try:
-        return _rehearsal(model, args, kwargs, Rehearsal.ON_FAKES)
+        return _rehearsal(model, args, kwargs, TrialKind.ON_FAKES)
     except InferenceError as error:
         if not (path := paths.get(id(error.module))):
             raise
@@ -105,37 +105,37 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
         if not fakes_cannot_follow(error):
             raise
         logger.info("the forward of %s depends on values (%s): it runs once for real", type(model).__name__, error)
-    return _rehearsal(model, args, kwargs, Rehearsal.FOR_REAL)
+    return _rehearsal(model, args, kwargs, TrialKind.FOR_REAL)
 
 
 def _rehearsal(
-    model: nn.Module, args: Any, kwargs: Any, how: Rehearsal
+    model: nn.Module, args: Any, kwargs: Any, how: TrialKind
 ) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
-    calls = FirstCalls()
-    on_fakes = how is Rehearsal.ON_FAKES
+    calls = Completed()
+    on_fakes = how is TrialKind.ON_FAKES
     restore = _restorers(model, on_fakes)
-    under_way.calls.append(calls)
-    before, under_way.calls.rehearsal = under_way.calls.rehearsal, how
+    call_stack.calls.append(calls)
+    before, call_stack.calls.trial_kind = call_stack.calls.trial_kind, how
     try:
         mode = FakeMode() if on_fakes else contextlib.nullcontext()
-        with aside(), plain_surroundings(None), mode, torch.no_grad():
+        with aside(), neutral_contexts(None), mode, torch.no_grad():
             stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
             args, kwargs = _mapped(stand_for, (args, kwargs))
             restore.insert(0, _put_on_fakes(model) if on_fakes else _put_in_eval_mode(model))
             model(*args, **kwargs)
-        unreached = [(path, module) for path, module in walk(model) if waiting(module) is not None]
+        unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]
         return plans_of(calls), unreached
     finally:
-        under_way.calls.rehearsal = before
-        under_way.calls.pop()
-        calls.take_back()
+        call_stack.calls.trial_kind = before
+        call_stack.calls.pop()
+        calls.rollback_all()
         for each in restore:
             each()
 
 
 def _restorers(model: nn.Module, on_fakes: bool) -> list[Restore]:
     """What brings back attributes and, after a run on real tensors, buffers."""
-    found = restorers([model], tensors_too=False)
+    found = snapshot([model], tensors_too=False)
     for buffer in (buffer for module in _real_modules(model) for buffer in module._buffers.values()):
         if buffer is not None and not buffer.is_meta and not on_fakes:
             found.append(functools.partial(buffer.copy_, buffer.clone()))
@@ -145,11 +145,11 @@ def _restorers(model: nn.Module, on_fakes: bool) -> list[Restore]:
 def _real_modules(model: nn.Module) -> Iterator[nn.Module]:
     """Those in the model, and those that lazy ones were given or that were attached to them."""
     for _, module in walk(model):
-        pending = waiting(module)
-        if pending is None:
+        state = lazy_state(module)
+        if state is None:
             yield module
         else:
-            for each in (*pending.given.values(), *attached(pending.past.journal)):
+            for each in (*state.given.values(), *attached(state.history.operations)):
                 if isinstance(each, nn.Module):
                     yield from _real_modules(each)
 
@@ -219,18 +219,18 @@ def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
 
 def _build(plans: list[Plan], device: torch.device | None, progress: bool) -> None:
     """Make them real, all or none."""
-    ordered = sorted(plans, key=lambda plan: waiting(plan.module).serial)  # type: ignore[union-attr]
-    calls = FirstCalls()
-    under_way.calls.append(calls)
+    ordered = sorted(plans, key=lambda plan: lazy_state(plan.module).construction_index)  # type: ignore[union-attr]
+    calls = Completed()
+    call_stack.calls.append(calls)
     try:
         for plan in _with_bar(ordered, progress):
             where = device or plan.device
-            follow(dataclasses.replace(plan, device=None if where == torch.get_default_device() else where))
+            materialize_with(dataclasses.replace(plan, device=None if where == torch.get_default_device() else where))
     except BaseException:
-        calls.take_back()
+        calls.rollback_all()
         raise
     finally:
-        under_way.calls.pop()
+        call_stack.calls.pop()
 
 
 def _with_bar(plans: list[Plan], progress: bool) -> Iterable[Plan]:

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from lazify.errors import DefinitionError, compose
-from lazify.journal import Recorded
-from lazify.lazyclass import RECIPE, LazyInstance
-from lazify.memory import Materialized, Opaque, recall
-from lazify.pending import waiting
+from lazify.operations import RecordsOperations
+from lazify.instance import RECIPE, LazyInstance
+from lazify.records import Materialized, OpaqueArgument, find
+from lazify.state import lazy_state
 from lazify.recipe import Recipe
 from lazify.rules import Axis
 from lazify.tables import (
@@ -27,7 +27,7 @@ from lazify.tables import (
     side_by_side,
     signatures_html,
 )
-from lazify.trees import walk
+from lazify._module_tree import walk
 
 __all__ = ["ExplainedClass", "ExplainedModel", "ExplainedModule", "ExplainedParameter", "explain", "lazy_modules"]
 
@@ -199,15 +199,15 @@ def lazy_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 def _explained_class(recipe: Recipe) -> ExplainedClass:
     parameters = explained_parameters(recipe)
-    return ExplainedClass(recipe.called, recipe.wrapped, recipe.signature, recipe.lazified, parameters)
+    return ExplainedClass(recipe.display_name, recipe.wrapped, recipe.original_signature, recipe.signature, parameters)
 
 
 def _modules(model: nn.Module) -> Iterator[ExplainedModule]:
     for path, module in walk(model):
-        pending = waiting(module) if isinstance(module, Recorded) else None
-        kept = recall(module)
-        if pending is not None:
-            yield _explained(path, True, pending.recipe, pending.given, {}, {})
+        state = lazy_state(module) if isinstance(module, RecordsOperations) else None
+        kept = find(module)
+        if state is not None:
+            yield _explained(path, True, state.recipe, state.given, {}, {})
         elif kept is not None:
             yield _explained(path, False, kept.recipe, kept.given, kept.values, _named(kept))
 
@@ -250,9 +250,9 @@ class _Unwritable(Exception):
 
 def _constructor(module: ExplainedModule, writer: _Writer) -> str:
     arguments = {**module.given, **module.values}
-    names = [n for n in module.recipe.signature.parameters if n in arguments]
-    names += [n for n in arguments if n not in names and n not in module.recipe.added]
-    args, kwargs = module.recipe.arrange(arguments)
+    names = [n for n in module.recipe.original_signature.parameters if n in arguments]
+    names += [n for n in arguments if n not in names and n not in module.recipe.extra_parameters]
+    args, kwargs = module.recipe.to_args_kwargs(arguments)
     by_position = _needs_positions(module.recipe)
     positional = [writer.value(each) for each in args] if by_position else []
     named = kwargs if by_position else {name: arguments[name] for name in names}
@@ -261,7 +261,7 @@ def _constructor(module: ExplainedModule, writer: _Writer) -> str:
 
 
 def _needs_positions(recipe: Recipe) -> bool:
-    kinds = {p.kind for p in recipe.signature.parameters.values()}
+    kinds = {p.kind for p in recipe.original_signature.parameters.values()}
     return Parameter.POSITIONAL_ONLY in kinds or Parameter.VAR_POSITIONAL in kinds
 
 
@@ -298,6 +298,6 @@ class _Writer:
             return "{" + ", ".join(f"{self.value(k)}: {self.value(v)}" for k, v in value.items()) + "}"
         if isinstance(value, (type, FunctionType, BuiltinFunctionType)):
             return self.name(value)
-        if isinstance(value, Opaque):
+        if isinstance(value, OpaqueArgument):
             raise _Unwritable(value)
         return repr(value)

@@ -36,8 +36,8 @@ from mypy.types import (
     get_proper_type,
 )
 
-from lazify.conventions import guess_parameters
-from lazify.known import KNOWN
+from lazify.naming_conventions import guess_parameters
+from lazify.torch_nn_table import KNOWN
 
 __all__ = ["plugin"]
 
@@ -118,7 +118,7 @@ class Wish:
     dropped: tuple[str, ...]
     added: tuple[Added, ...] = ()
     written: tuple[str, ...] = ()
-    is_open: bool = False
+    is_underdetermined: bool = False
 
     def applied(self, constructor: CallableType, annotation: Callable[[str, str], Type]) -> CallableType:
         taken = [*zip(constructor.arg_types, constructor.arg_kinds, constructor.arg_names, strict=True)]
@@ -126,7 +126,7 @@ class Wish:
         names = [argument[2] or name for argument, name in zip(taken, written, strict=True)]
         rest = [argument for argument, name in zip(taken, names, strict=True) if name not in self.dropped]
         keywords = [argument for argument in rest if argument[1] == ArgKind.ARG_STAR2]
-        if self.is_open and not keywords:
+        if self.is_underdetermined and not keywords:
             keywords = [(UNKNOWN, ArgKind.ARG_STAR2, "rules")]
         now = [
             *(argument for argument in rest if argument[1] != ArgKind.ARG_STAR2),
@@ -151,7 +151,7 @@ def _wish_of(cls: TypeInfo) -> Wish | None:
         if KEY in base.metadata:
             stored = base.metadata[KEY]
             added = tuple(Added(**each) for each in stored["added"])
-            return Wish(tuple(stored["dropped"]), added, tuple(stored["written"]), stored["is_open"])
+            return Wish(tuple(stored["dropped"]), added, tuple(stored["written"]), stored["is_underdetermined"])
         if "__init__" in base.names:
             return None
     return None
@@ -173,8 +173,8 @@ def _wish(cls: TypeInfo, exclude: Expression | None, fail: Callable[[str], None]
         )
         return None
     added = _added(rules, {*forward.parameters, *constructor.parameters})
-    is_open = any(_parameters(rule) is None for rule in rules.values())
-    return Wish(names, added, () if is_later else tuple(constructor.parameters), is_open) if names else None
+    is_underdetermined = any(_parameters(rule) is None for rule in rules.values())
+    return Wish(names, added, () if is_later else tuple(constructor.parameters), is_underdetermined) if names else None
 
 
 def _added(rules: Mapping[str, Expression | None], known: set[str]) -> tuple[Added, ...]:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils import swap_tensors
 
-from lazify.torch_private import (
+from lazify._torch import (
     ALLOWED_ON_UNINITIALIZED,
     is_shared_with_autograd,
     unset_fake_mode,
@@ -23,15 +23,15 @@ from lazify.torch_private import (
 )
 
 __all__ = [
-    "Choice",
     "Placeholder",
-    "adopted",
-    "become",
+    "UserSettings",
+    "as_placeholder",
     "choice",
     "convert",
-    "placeholder_for",
+    "new_placeholder",
+    "revert",
     "substitute",
-    "uninitialized",
+    "swap_in",
 ]
 
 
@@ -47,20 +47,20 @@ class Placeholder:
     without a call (a copy whose original has), it does when a value is needed.
     """
 
-    torchs: ClassVar[type]
+    torch_class: ClassVar[type]
     #: () -> the lazy instance whose parameter this will be
     owner: Callable[[], Any] = _nobody
     #: `requires_grad` as the real parameter will have it; another value was set by the user, on this very object
-    expected: bool = True
+    default_requires_grad: bool = True
     #: number of dimensions, if that is known, and whether somebody was told
     rank: int | None = None
-    rank_told: bool = False
+    rank_was_read: bool = False
 
     @property
     def data(self) -> Any:
         """What is written into it would be lost."""
         raise ValueError(
-            f"Attempted to use an uninitialized parameter in `{self.torchs.__name__}.data`: it has no values yet. "
+            f"Attempted to use an uninitialized parameter in `{self.torch_class.__name__}.data`: it has no values yet. "
             "`module.apply(...)` waits for the real module"
         )
 
@@ -71,8 +71,8 @@ class Placeholder:
     @property
     def ndim(self) -> int:
         if self.rank is None:
-            raise RuntimeError(f"the number of dimensions of this {self.torchs.__name__} is not known yet")
-        self.rank_told = True
+            raise RuntimeError(f"the number of dimensions of this {self.torch_class.__name__} is not known yet")
+        self.rank_was_read = True
         return self.rank
 
     @classmethod
@@ -82,7 +82,7 @@ class Placeholder:
             return _OWN[func](*args, **kwargs)
         if func.__class__.__name__ != "method-wrapper" and func not in ALLOWED_ON_UNINITIALIZED:
             owners = {id(owner): owner for each in args if isinstance(each, Placeholder) and (owner := each.owner())}
-            became = [owner._lazify_become_kin() for owner in owners.values()]
+            became = [owner.materialize_like_copy() for owner in owners.values()]
             if any(became):
                 return func(*args, **kwargs)
             if func is torch.Tensor.detach:
@@ -91,12 +91,16 @@ class Placeholder:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         twin = memo[id(self)] = _made(type(self), self)
-        twin.expected, twin.rank, twin.rank_told = self.expected, self.rank, self.rank_told
+        twin.default_requires_grad, twin.rank, twin.rank_was_read = (
+            self.default_requires_grad,
+            self.rank,
+            self.rank_was_read,
+        )
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """As torch's own: a file has nothing of lazify in it."""
-        return self.torchs, (self.requires_grad, self.device, self.dtype)  # type: ignore[attr-defined]
+        return self.torch_class, (self.requires_grad, self.device, self.dtype)  # type: ignore[attr-defined]
 
 
 def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
@@ -107,7 +111,7 @@ def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
 def _size(placeholder: Any, *_: Any) -> Any:
     """Torch's own `size()` would say `(0,)`."""
     raise ValueError(
-        f"Attempted to use an uninitialized parameter in `{placeholder.torchs.__name__}.size()`: it has no shape yet"
+        f"Attempted to use an uninitialized parameter in `{placeholder.torch_class.__name__}.size()`: it has no shape yet"
     )
 
 
@@ -130,17 +134,17 @@ _OWN: Mapping[Any, Callable[..., Any]] = {
 
 
 class UninitializedParameter(Placeholder, nn.UninitializedParameter):  # type: ignore[override]
-    torchs = nn.UninitializedParameter
+    torch_class = nn.UninitializedParameter
 
 
 class UninitializedBuffer(Placeholder, nn.UninitializedBuffer):  # type: ignore[override]
-    torchs = nn.UninitializedBuffer
+    torch_class = nn.UninitializedBuffer
 
 
 def _made(cls: Any, like: Any) -> Any:
     with unset_fake_mode():
         made = cls(requires_grad=like.requires_grad, device=like.device, dtype=like.dtype)
-    made.expected = like.requires_grad
+    made.default_requires_grad = like.requires_grad
     return made
 
 
@@ -157,7 +161,7 @@ def convert(placeholder: Any, device: torch.device, dtype: torch.dtype) -> None:
         swap_tensors(placeholder, twin)
 
 
-def placeholder_for(tensor: torch.Tensor) -> Any:
+def new_placeholder(tensor: torch.Tensor) -> Any:
     """A placeholder for a tensor of a module built on fakes."""
     made = _made(UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer, tensor)
     made.rank = rank_of(tensor)
@@ -169,12 +173,12 @@ def rank_of(tensor: torch.Tensor) -> int | None:
     return None if is_lazy(tensor) else tensor.dim()
 
 
-def adopted(tensor: Any, expected: bool) -> Any:
+def as_placeholder(tensor: Any, default_requires_grad: bool) -> Any:
     """A placeholder again of what came out of a file as torch's own."""
     made: Any = tensor
     if not isinstance(tensor, Placeholder):
         made.__class__ = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
-        made.expected = expected
+        made.default_requires_grad = default_requires_grad
     return made
 
 
@@ -184,7 +188,7 @@ def adopted(tensor: Any, expected: bool) -> Any:
 Substitutes: TypeAlias = "Mapping[int, tuple[Any, Any]]"
 
 
-class Choice(NamedTuple):
+class UserSettings(NamedTuple):
     """What a placeholder was before it became real: what the user chose on it, and how to go back."""
 
     cls: type
@@ -195,16 +199,16 @@ class Choice(NamedTuple):
     def own(self) -> Iterator[tuple[str, Any]]:
         """What the user attached."""
         for name, value in self.attributes.items():
-            if name not in ("owner", "expected", "rank", "rank_told", "persistent", "_is_buffer"):
+            if name not in ("owner", "default_requires_grad", "rank", "rank_was_read", "persistent", "_is_buffer"):
                 yield name, value
 
 
-def choice(placeholder: Any) -> Choice:
+def choice(placeholder: Any) -> UserSettings:
     flag = placeholder.requires_grad
-    return Choice(type(placeholder), flag, flag != placeholder.expected, dict(placeholder.__dict__))
+    return UserSettings(type(placeholder), flag, flag != placeholder.default_requires_grad, dict(placeholder.__dict__))
 
 
-def become(placeholder: Any, real: torch.Tensor) -> None:
+def swap_in(placeholder: Any, real: torch.Tensor) -> None:
     """Give the placeholder everything that `real` is: data, class, attributes, hooks. `real` is not used any more."""
     with without_torch_function():
         if not (weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real)):
@@ -220,7 +224,7 @@ def become(placeholder: Any, real: torch.Tensor) -> None:
         placeholder.__dict__ = real.__dict__
 
 
-def uninitialized(placeholder: Any, before: Choice) -> None:
+def revert(placeholder: Any, before: UserSettings) -> None:
     """Make it the placeholder again that it was."""
     with without_torch_function():
         placeholder.grad = None

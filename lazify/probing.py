@@ -24,8 +24,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lazify.torch_private import FAKE_LOGGERS, FakeMode, fakes_cannot_follow, in_fake_mode, unset_fake_mode
-from lazify.trees import walk
+from lazify._module_tree import walk
+from lazify._torch import FAKE_LOGGERS, FakeMode, fakes_cannot_follow, in_fake_mode, unset_fake_mode
 
 __all__ = ["Make", "Origins", "Probe", "Run", "aside", "outline", "thrown_away"]
 
@@ -80,7 +80,7 @@ class Probe:
         return run
 
     def _run(self, values: Mapping[str, Any]) -> Run:
-        tracer = _Tracer()
+        tracer = FailureRecorder()
         built = False
         with aside():
             try:
@@ -223,7 +223,7 @@ def _fake(tensor: torch.Tensor) -> torch.Tensor:
 # Tracing
 
 
-class _Tracer:
+class FailureRecorder:
     """Counts the operations that pass, keeps the sizes that the failing one saw."""
 
     def __init__(self) -> None:
@@ -245,7 +245,7 @@ class _Tracer:
 class _Functions(TorchFunctionMode):
     """Sees the composite call in flight, whose own checks fail before anything is dispatched."""
 
-    def __init__(self, tracer: _Tracer) -> None:
+    def __init__(self, tracer: FailureRecorder) -> None:
         super().__init__()
         self.tracer = tracer
 
@@ -254,7 +254,7 @@ class _Functions(TorchFunctionMode):
 
 
 class _Dispatched(TorchDispatchMode):
-    def __init__(self, tracer: _Tracer) -> None:
+    def __init__(self, tracer: FailureRecorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.tracer = tracer
 

@@ -11,25 +11,25 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from lazify.conventions import conventional, guess_parameters
+from lazify._torch import COMPILED_CALL
 from lazify.errors import DefinitionError, compose
-from lazify.known import is_torchs, known
+from lazify.naming_conventions import conventional, guess_parameters
 from lazify.rules import Axis, Computed, Rule, Unknown
-from lazify.signatures import (
+from lazify.signature_reading import (
     ANYTHING,
     POSITIONAL,
     SELF,
     VARIADIC,
-    arrange,
     binder,
     constructor_signature,
     method_signature,
-    reduce,
-    unlazified,
+    original_function,
+    to_args_kwargs,
+    without_parameters,
 )
-from lazify.torch_private import GATE
+from lazify.torch_nn_table import is_unmodified_torch_class, table_row
 
-__all__ = ["Exclude", "Recipe", "compile_recipe", "normalized"]
+__all__ = ["Exclude", "Recipe", "compile_recipe", "normalize_exclude"]
 
 Exclude: TypeAlias = str | Iterable[str] | Mapping[str, Any] | None
 
@@ -63,25 +63,25 @@ class Recipe:
 
     wrapped: type[nn.Module]
     options: tuple[tuple[str, Any], ...] | None
-    init: Callable[..., None]
-    bare: dict[str, Any]
-    signature: Signature
-    shown: Signature
+    original_init: Callable[..., None]
+    dict_template: dict[str, Any]
+    original_signature: Signature
+    signature_with_self: Signature
     rules: Mapping[str, Rule]
     guessed: frozenset[str]
-    added: Mapping[str, Parameter]
+    extra_parameters: Mapping[str, Parameter]
     forward: Signature
     bind: Callable[..., dict[str, Any]]
     bind_strictly: Callable[..., dict[str, Any]]
     bind_forward: Callable[..., dict[str, Any]]
-    plain_init: bool
-    new: Callable[..., Any] | None
-    metaclass_call: Callable[..., Any] | None
-    plain_call: bool
-    direct: tuple[str, int, int] | None
+    init_takes_keywords: bool
+    original_new: Callable[..., Any] | None
+    original_metaclass_call: Callable[..., Any] | None
+    call_is_default: bool
+    single_axis: tuple[str, int, int] | None
     decorated: bool
-    solved: dict[Any, dict[str, Any]] = field(default_factory=dict)
-    usual: dict[tuple[int | str, ...], Callable[..., dict[str, Any]]] = field(default_factory=dict)
+    solutions: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    binders_by_call_shape: dict[tuple[int | str, ...], Callable[..., dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -89,25 +89,27 @@ class Recipe:
         return f"Lazy{self.wrapped.__name__}"
 
     @property
-    def called(self) -> str:
+    def display_name(self) -> str:
         """The name under which a user calls the lazy class: a decorated class keeps its own."""
         return self.wrapped.__name__ if self.decorated else self.name
 
     @property
-    def lazified(self) -> Signature:
+    def signature(self) -> Signature:
         """What a call of the lazy class takes."""
-        return Signature([p for name, p in self.shown.parameters.items() if name != SELF.name])
+        return Signature([p for name, p in self.signature_with_self.parameters.items() if name != SELF.name])
 
-    def arrange(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def to_args_kwargs(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The `(args, kwargs)` for the constructor of the wrapped class."""
-        return arrange(self.signature, {n: value for n, value in arguments.items() if n not in self.added})
+        return to_args_kwargs(
+            self.original_signature, {n: value for n, value in arguments.items() if n not in self.extra_parameters}
+        )
 
 
 # ---------------------------------------------------------------------------------------------
 # What the user asked for
 
 
-def normalized(exclude: Exclude) -> tuple[tuple[str, Any], ...] | None:
+def normalize_exclude(exclude: Exclude) -> tuple[tuple[str, Any], ...] | None:
     """`exclude` in its one hashable form: pairs of name and rule, `None` for a name alone.
 
     >>> normalized("in_channels"), normalized({"dim": 3})
@@ -149,51 +151,56 @@ def compile_recipe(
 ) -> Recipe:
     """Read the class, choose the rules, check that they can work; every mistake surfaces here."""
     signature = constructor_signature(wrapped)
-    new, metaclass_call = unlazified(wrapped.__new__), unlazified(type(wrapped).__call__)
-    has_new, has_metaclass_call = new is not object.__new__, metaclass_call is not type.__call__
+    original_new, original_metaclass_call = (
+        original_function(wrapped.__new__),
+        original_function(type(wrapped).__call__),
+    )
+    has_new, has_metaclass_call = original_new is not object.__new__, original_metaclass_call is not type.__call__
     # torch's own `forward` only says that there is none: the constructor may set one
     forward = ANYTHING if wrapped.forward is nn.Module.forward else method_signature(wrapped, "forward")
-    chosen, guessed = _chosen(wrapped, options, signature, forward)
+    chosen, guessed = choose_rules(wrapped, options, signature, forward)
     for name in chosen:
         _check_name(wrapped, name, signature)
     rules = {name: _as_rule(name, rule, wrapped) for name, rule in chosen.items()}
-    added = _added(rules, signature, forward)
+    extra_parameters = _added(rules, signature, forward)
     for name, rule in rules.items():
         _check_rule(wrapped, name, rule, forward)
     rules = _ordered(wrapped, rules)
     with_self = signature.replace(parameters=[SELF, *signature.parameters.values()])
-    shown = reduce(with_self, rules, added.values())
-    optional = {name: p.replace(default=p.default if p.default is not p.empty else None) for name, p in added.items()}
+    signature_with_self = without_parameters(with_self, rules, extra_parameters.values())
+    optional = {
+        name: p.replace(default=p.default if p.default is not p.empty else None) for name, p in extra_parameters.items()
+    }
     named = f"{wrapped.__qualname__ if decorated else 'Lazy' + wrapped.__name__}.__init__"
     by_keyword = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    plain_init = not (decorated or added or has_new or has_metaclass_call) and all(
+    init_takes_keywords = not (decorated or extra_parameters or has_new or has_metaclass_call) and all(
         p.kind in by_keyword for p in signature.parameters.values()
     )
-    plain_call = wrapped.__call__ is nn.Module.__call__
+    call_is_default = wrapped.__call__ is nn.Module.__call__
     return Recipe(
         wrapped=wrapped,
         options=options,
-        init=unlazified(wrapped.__init__),
-        bare=_bare(wrapped),
-        signature=signature,
-        shown=shown,
+        original_init=original_function(wrapped.__init__),
+        dict_template=_dict_template(wrapped),
+        original_signature=signature,
+        signature_with_self=signature_with_self,
         rules=rules,
         guessed=frozenset(guessed),
-        added=added,
+        extra_parameters=extra_parameters,
         forward=forward,
-        bind=binder(reduce(with_self, rules, optional.values()), named, optional=rules),
-        bind_strictly=binder(shown, named, optional=rules),
+        bind=binder(without_parameters(with_self, rules, optional.values()), named, optional=rules),
+        bind_strictly=binder(signature_with_self, named, optional=rules),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
-        plain_init=plain_init,
-        new=new if has_new else None,
-        metaclass_call=metaclass_call if has_metaclass_call else None,
-        plain_call=plain_call,
-        direct=_direct(rules, forward) if plain_init and plain_call and not guessed else None,
+        init_takes_keywords=init_takes_keywords,
+        original_new=original_new if has_new else None,
+        original_metaclass_call=original_metaclass_call if has_metaclass_call else None,
+        call_is_default=call_is_default,
+        single_axis=_single_axis(rules, forward) if init_takes_keywords and call_is_default and not guessed else None,
         decorated=decorated,
     )
 
 
-def _bare(wrapped: type[nn.Module]) -> dict[str, Any]:
+def _dict_template(wrapped: type[nn.Module]) -> dict[str, Any]:
     """A `__dict__` whose copies share their keys with all instances, as that of an eager module does.
 
     (With keys of its own, each convolution would take up a kilobyte more, for as long as it lives.)
@@ -202,11 +209,11 @@ def _bare(wrapped: type[nn.Module]) -> dict[str, Any]:
         state = {} if hasattr(wrapped, "__del__") else object.__new__(wrapped).__dict__
     except TypeError:  # abstract, or of a base written in C
         state = {}
-    state[GATE] = None  # an empty one is copied to one with keys of its own
+    state[COMPILED_CALL] = None  # an empty one is copied to one with keys of its own
     return state
 
 
-def _direct(rules: Mapping[str, Rule], forward: Signature) -> tuple[str, int, int] | None:
+def _single_axis(rules: Mapping[str, Rule], forward: Signature) -> tuple[str, int, int] | None:
     first = next(iter(forward.parameters.values()), None)
     if first is None or first.kind not in POSITIONAL or len(rules) != 1:
         return None
@@ -220,7 +227,7 @@ def _with_self(signature: Signature) -> Signature:
     return signature.replace(parameters=[SELF, *signature.parameters.values()])
 
 
-def _chosen(
+def choose_rules(
     wrapped: type[nn.Module],
     options: tuple[tuple[str, Any], ...] | None,
     signature: Signature,
@@ -231,7 +238,7 @@ def _chosen(
     And the names whose rule nobody gave: conventions, and the table where the constructor is not torch's.
     """
     marked = {p.name: p.default for p in signature.parameters.values() if isinstance(p.default, Axis)}
-    row = known(wrapped, forward.parameters)
+    row = table_row(wrapped, forward.parameters)
     if options is not None or marked:
         chosen: dict[str, Any] = {**marked, **dict(options or ())}
     elif row is not None:
@@ -247,7 +254,7 @@ def _chosen(
     for name, rule in chosen.items():
         if rule is None or (row is not None and rule is row.inferred.get(name)):
             chosen[name] = table.get(name) or conventional(name, forward.parameters) or Unknown()
-            if name not in table or not is_torchs(wrapped):
+            if name not in table or not is_unmodified_torch_class(wrapped):
                 guessed.add(name)
     return chosen, guessed
 
@@ -296,16 +303,16 @@ def _as_rule(name: str, rule: Any, wrapped: type) -> Rule:
 
 def _added(rules: Mapping[str, Rule], signature: Signature, forward: Signature) -> dict[str, Parameter]:
     """What rules ask for by a name that neither `forward` nor the constructor has."""
-    added: dict[str, Parameter] = {}
+    extra_parameters: dict[str, Parameter] = {}
     for rule in rules.values():
         for p in rule.signature.parameters.values() if isinstance(rule, Computed) else ():
             if p.kind in VARIADIC or p.name in forward.parameters or p.name in signature.parameters:
                 continue
             if p.name == "self":
                 raise DefinitionError("a rule cannot ask for 'self': there is no module before its values are known")
-            if p.name not in rules and (p.name not in added or added[p.name].default is p.empty):
-                added[p.name] = p.replace(kind=Parameter.KEYWORD_ONLY)
-    return added
+            if p.name not in rules and (p.name not in extra_parameters or extra_parameters[p.name].default is p.empty):
+                extra_parameters[p.name] = p.replace(kind=Parameter.KEYWORD_ONLY)
+    return extra_parameters
 
 
 def _check_rule(wrapped: type, name: str, rule: Rule, forward: Signature) -> None:

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from lazify.pending import PENDING
-from lazify.torch_private import GATE
+from lazify._torch import COMPILED_CALL
+from lazify.state import STATE_KEY
 
-__all__ = ["Random", "Restore", "carry_over", "changes", "contents", "random_state", "restorers"]
+__all__ = ["Random", "Restore", "apply_diff", "diff", "random_state", "snapshot", "snapshot_dict"]
 
 Random: TypeAlias = "Sequence[tuple[Callable[[torch.Tensor], Any], torch.Tensor]]"
 
@@ -30,7 +30,7 @@ def random_state(device: torch.device | None) -> Random:
 Restore: TypeAlias = "Callable[[], object]"
 
 
-def restorers(values: Iterable[Any], tensors_too: bool) -> list[Restore]:
+def snapshot(values: Iterable[Any], tensors_too: bool) -> list[Restore]:
     """What brings constructor arguments back to what they are now, should constructor or call change them.
 
     Containers and modules, however nested; the values of tensors only if asked, since they take memory.
@@ -40,9 +40,9 @@ def restorers(values: Iterable[Any], tensors_too: bool) -> list[Restore]:
         if isinstance(value, (list, dict, set)):
             found.append(functools.partial(_refill, value, list(value.items() if isinstance(value, dict) else value)))
         if isinstance(value, (list, tuple, set)):
-            found += restorers(value, tensors_too)
+            found += snapshot(value, tensors_too)
         elif isinstance(value, dict):
-            found += restorers(value.values(), tensors_too)
+            found += snapshot(value.values(), tensors_too)
         elif isinstance(value, nn.Module):
             found += _module_restorers(value, tensors_too)
     return found
@@ -58,7 +58,7 @@ def _refill(container: Any, content: list[Any]) -> None:
 
 def _module_restorers(module: nn.Module, tensors_too: bool) -> Iterator[Restore]:
     state = vars(module)
-    if PENDING in state or GATE in state:
+    if STATE_KEY in state or COMPILED_CALL in state:
         return  # lazy, or being made by another thread: its own first call undoes itself
     for each in state.values():
         if isinstance(each, (dict, set)):
@@ -85,31 +85,35 @@ def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tens
 
 #: Of a module's `__dict__`: its values, and for dicts in it what they hold, in order.
 _Contents: TypeAlias = "dict[str, Any]"
-_GONE = object()
+REMOVED = object()
 
 
-def contents(state: dict[str, Any]) -> _Contents:
-    return {name: dict(value) if isinstance(value, dict) else value for name, value in state.items() if name != GATE}
+def snapshot_dict(state: dict[str, Any]) -> _Contents:
+    return {
+        name: dict(value) if isinstance(value, dict) else value
+        for name, value in state.items()
+        if name != COMPILED_CALL
+    }
 
 
-def changes(before: _Contents, state: dict[str, Any]) -> _Contents:
+def diff(before: _Contents, state: dict[str, Any]) -> _Contents:
     """What hooks did to a module since it was built: for each attribute, or key of a dict in it, the new value."""
-    after = contents(state)
-    changes: _Contents = {}
+    after = snapshot_dict(state)
+    diff: _Contents = {}
     for name in {**before, **after}:
-        old, new = before.get(name, _GONE), after.get(name, _GONE)
+        old, new = before.get(name, REMOVED), after.get(name, REMOVED)
         if isinstance(old, dict) and isinstance(new, dict):
-            inside = {k: new.get(k, _GONE) for k in {**old, **new} if new.get(k, _GONE) is not old.get(k, _GONE)}
+            inside = {k: new.get(k, REMOVED) for k in {**old, **new} if new.get(k, REMOVED) is not old.get(k, REMOVED)}
             if inside:
-                changes[name] = inside
+                diff[name] = inside
         elif new is not old:
-            changes[name] = new
-    return changes
+            diff[name] = new
+    return diff
 
 
-def carry_over(before: _Contents, changes: _Contents, state: dict[str, Any]) -> None:
+def apply_diff(before: _Contents, diff: _Contents, state: dict[str, Any]) -> None:
     """Do the same to the module built anew; its hooks have other numbers, in the same order."""
-    for name, change in changes.items():
+    for name, change in diff.items():
         if isinstance(before.get(name), dict) and isinstance(change, dict):
             renumbered = dict(zip(before[name], state[name], strict=False)) if "_hooks" in name else {}
             for key, value in change.items():
@@ -119,7 +123,7 @@ def carry_over(before: _Contents, changes: _Contents, state: dict[str, Any]) -> 
 
 
 def _put(container: dict[Any, Any], key: Any, value: Any) -> None:
-    if value is _GONE:
+    if value is REMOVED:
         container.pop(key, None)
     else:
         container[key] = value

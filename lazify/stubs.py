@@ -23,9 +23,9 @@ from typing import Any
 from torch import nn
 
 from lazify.errors import LazifyError, compose
-from lazify.lazyclass import RECIPE, LazyInstance
+from lazify.instance import RECIPE, LazyInstance
 from lazify.recipe import Recipe
-from lazify.signatures import Source
+from lazify.signature_reading import RawText
 
 __all__ = ["lazy_classes", "stub", "write"]
 
@@ -279,10 +279,10 @@ class _Writer:
 
     def constructor(self, method: str, recipe: Recipe, result: str, written: Mapping[str, str]) -> Statement:
         """As shown, and the dropped arguments, which may be passed by keyword."""
-        dropped = [recipe.signature.parameters[name] for name in recipe.rules if name in recipe.signature.parameters]
+        dropped = [recipe.original_signature.parameters[name] for name in recipe.rules if name in recipe.original_signature.parameters]
         dropped = [p.replace(kind=Parameter.KEYWORD_ONLY, default=None) for p in dropped]
         parameters = sorted(
-            (*recipe.lazified.parameters.values(), *dropped), key=lambda p: p.kind
+            (*recipe.signature.parameters.values(), *dropped), key=lambda p: p.kind
         )  # Python's own order, in which kinds are numbered
         positional = parameters[:1] and parameters[0].kind is Parameter.POSITIONAL_ONLY
         kind = Parameter.POSITIONAL_ONLY if positional else Parameter.POSITIONAL_OR_KEYWORD
@@ -292,8 +292,8 @@ class _Writer:
 
     def parameter(self, p: Parameter, recipe: Recipe, written: Mapping[str, str]) -> Parameter:
         annotation = written.get(p.name) or self.formatted(p.annotation, recipe.wrapped)
-        default = p.default if p.default is p.empty else Source(_default(p.default, annotation))
-        return p.replace(annotation=Source(annotation), default=default)
+        default = p.default if p.default is p.empty else RawText(_default(p.default, annotation))
+        return p.replace(annotation=RawText(annotation), default=default)
 
     # types
 

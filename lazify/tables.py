@@ -11,7 +11,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
 from lazify.recipe import Recipe
-from lazify.signatures import Source
+from lazify.signature_reading import RawText
 
 __all__ = [
     "ExplainedParameter",
@@ -41,7 +41,7 @@ class ExplainedParameter(NamedTuple):
 
 def explained_parameters(recipe: Recipe) -> tuple[ExplainedParameter, ...]:
     """Those of the constructor in order, then those that only rules read."""
-    original, shown = recipe.signature.parameters, recipe.lazified.parameters
+    original, shown = recipe.original_signature.parameters, recipe.signature.parameters
     names = dict.fromkeys([*original, *shown, *recipe.rules])
     return tuple(
         ExplainedParameter(
@@ -56,8 +56,8 @@ def explained_parameters(recipe: Recipe) -> tuple[ExplainedParameter, ...]:
 
 def _written(p: Parameter) -> str:
     if isinstance(p.default, (type, FunctionType, BuiltinFunctionType)) and p.default is not p.empty:
-        p = p.replace(default=Source(p.default.__qualname__))
-    return str(p.replace(annotation=Source(p.annotation)) if isinstance(p.annotation, str) else p)
+        p = p.replace(default=RawText(p.default.__qualname__))
+    return str(p.replace(annotation=RawText(p.annotation)) if isinstance(p.annotation, str) else p)
 
 
 # ---------------------------------------------------------------------------------------------

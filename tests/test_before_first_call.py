@@ -162,7 +162,7 @@ def test_nobody_asks_nothing_is_made() -> None:
     lazy = LazyBlock(4)
     lazy.eval()
     lazy.to(torch.float64)
-    assert vars(lazy)["_lazify_pending"].past.skeleton is None
+    assert vars(lazy)["_lazify_pending"].history.preview is None
 
 
 def test_recurrent_weights_stay_in_step() -> None:

@@ -25,8 +25,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from twins import assert_twins
 
-from lazify import LazifyError, NotMaterializedError, axis, is_lazy, lazify, materialization
-from lazify.pending import PENDING, Turn, turns
+from lazify import LazifyError, NotMaterializedError, attempt, axis, is_lazy, lazify
+from lazify.state import STATE_KEY, InstanceLock, lock_holders
 
 Tensor = torch.Tensor
 LazyLinear = lazify(nn.Linear)
@@ -1574,33 +1574,33 @@ def test_concurrent_first_calls_of_the_simplest_kind(where: str, failures: int) 
             assert len(passed) == threads - failures
             if not passed:  # as if nothing had been
                 assert is_lazy(module)
-                assert list(vars(module)) == [PENDING]
+                assert list(vars(module)) == [STATE_KEY]
             assert torch.equal(module(X), X)
             assert type(module) is Failing
             assert not {name for name in vars(module) if "lazify" in name or "compiled" in name}
-            assert not turns
+            assert not lock_holders
 
 
 def test_a_turn_may_be_taken_again_inside_and_others_wait() -> None:
-    pending = vars(LazyLinear(3))[PENDING]
+    pending = vars(LazyLinear(3))[STATE_KEY]
     order: list[str] = []
 
     def other() -> None:
         order.append("waits")
-        with Turn(pending):
+        with InstanceLock(pending):
             order.append("other")
 
     thread = threading.Thread(target=other)
-    with Turn(pending):
-        with Turn(pending):
+    with InstanceLock(pending):
+        with InstanceLock(pending):
             pass
         thread.start()
-        while turns[pending].released is None:  # until it waits
+        while lock_holders[pending].release_event is None:  # until it waits
             thread.join(0.001)
         order.append("first")
     thread.join(60)
     assert order == ["waits", "first", "other"]
-    assert not turns
+    assert not lock_holders
 
 
 def test_a_rule_that_makes_the_first_call_itself_is_not_waited_for() -> None:
@@ -1615,14 +1615,14 @@ def test_a_rule_that_makes_the_first_call_itself_is_not_waited_for() -> None:
 
     made.append(lazify(nn.Linear, exclude={"in_features": width})(2))
     assert made[0](X).shape == (*X.shape[:-1], 2)
-    assert not turns
+    assert not lock_holders
 
 
 def test_a_first_call_is_short() -> None:
     """Counted, not timed: the Python functions of lazify that run for one small layer."""
     LazyConv2d, image = lazify(nn.Conv2d), torch.randn(1, 3, 8, 8)
     LazyConv2d(4, 3, padding=1)(image)  # what is bound once for all
-    home = os.path.dirname(materialization.__file__)
+    home = os.path.dirname(attempt.__file__)
     ran: list[str] = []
 
     def watch(frame: types.FrameType, event: str, _: object) -> None:
@@ -1638,15 +1638,15 @@ def test_a_first_call_is_short() -> None:
 
 
 def test_what_was_not_done_is_not_written_to() -> None:
-    pending = vars(LazyLinear(3))[PENDING]
-    with pytest.raises(TypeError, match="own_past"):
-        pending.past.moved = True
+    pending = vars(LazyLinear(3))[STATE_KEY]
+    with pytest.raises(TypeError, match="writable_history"):
+        pending.history.device_is_explicit = True
     with pytest.raises(AttributeError):
-        pending.past.journal.append(None)
-    assert pending.simple
-    pending.own_past().moved = True
-    assert not pending.simple
-    assert not vars(LazyLinear(3))[PENDING].past.moved
+        pending.history.journal.append(None)
+    assert pending.is_untouched
+    pending.writable_history().moved = True
+    assert not pending.is_untouched
+    assert not vars(LazyLinear(3))[STATE_KEY].history.device_is_explicit
 
 
 def test_a_constructor_that_exchanges_its_dict(form: str) -> None:

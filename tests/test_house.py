@@ -12,37 +12,37 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 
 import lazify
-from lazify import torch_private
+from lazify import _torch
 
 PACKAGE = Path(lazify.__file__).parent
 
 #: Bottom to top. Each file imports only from files before it.
 FLOORS = [
     "errors",
-    "torch_private",
-    "signatures",
+    "_torch",
+    "signature_reading",
     "rules",
-    "known",
-    "conventions",
+    "torch_nn_table",
+    "naming_conventions",
     "recipe",
     "tables",
-    "trees",
+    "_module_tree",
     "probing",
-    "solving",
-    "inference",
+    "solver",
+    "call_values",
     "construction",
-    "journal",
+    "operations",
     "placeholders",
-    "skeleton",
-    "checkpoints",
-    "pending",
-    "memory",
+    "preview",
+    "from_checkpoint",
+    "state",
+    "records",
     "restoring",
-    "settling",
+    "placeholder_swap",
     "building",
-    "materialization",
+    "attempt",
     "dry_run",
-    "lazyclass",
+    "instance",
     "explaining",
     "static_types",
     "api",
@@ -89,7 +89,7 @@ def test_no_deferred_imports():
 
 
 def test_signatures_know_no_torch():
-    for name in ("errors", "signatures", "rules"):
+    for name in ("errors", "signature_reading", "rules"):
         assert not re.search(r"^(import|from) torch", (PACKAGE / f"{name}.py").read_text(), re.M)
 
 
@@ -97,7 +97,7 @@ def test_private_names_stay_in_one_file():
     """`torch._x`, `nn.modules._x` and the like; `nn.Module`'s own underscore methods are its protocol."""
     pattern = re.compile(r"\btorch\._\w+|\bfrom torch[\w.]* import _\w+|\bfrom torch\._\w+")
     for path in PACKAGE.glob("*.py"):
-        if path.stem != "torch_private":
+        if path.stem != "_torch":
             assert not pattern.findall(path.read_text()), path.name
 
 
@@ -107,70 +107,70 @@ def test_private_names_stay_in_one_file():
 def test_gate_is_on_the_call_path():
     module = nn.Linear(2, 2)
     calls = []
-    module.__dict__[torch_private.GATE] = lambda *args, **kwargs: calls.append(args) or module._call_impl(*args)
+    module.__dict__[_torch.COMPILED_CALL] = lambda *args, **kwargs: calls.append(args) or module._call_impl(*args)
     assert module(torch.zeros(1, 2)).shape == (1, 2)
     assert len(calls) == 1
-    assert torch_private.GATE not in vars(nn.Linear(2, 2))
+    assert _torch.COMPILED_CALL not in vars(nn.Linear(2, 2))
 
 
 def test_any_autocast():
-    assert torch_private.any_autocast() is False
+    assert _torch.any_autocast() is False
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch_private.any_autocast() is True
+        assert _torch.any_autocast() is True
 
 
 def test_transforms_are_seen_and_left():
     def inside(x):
-        assert torch_private.inside_transform() is not None
-        with torch_private.outside_transforms():
-            assert torch_private.inside_transform() is None
+        assert _torch.inside_transform() is not None
+        with _torch.outside_transforms():
+            assert _torch.inside_transform() is None
             made.append(nn.Linear(3, 2))
         return made[-1](x).sum()
 
     made = []
-    assert torch_private.inside_transform() is None
+    assert _torch.inside_transform() is None
     torch.func.grad(inside)(torch.ones(3))
     assert made[0](torch.ones(3)).requires_grad
 
 
 def test_is_made_here():
     cpu, meta = torch.empty(1, device="cpu"), torch.empty(1, device="meta")
-    assert torch_private.is_made_here(cpu)
-    assert not torch_private.is_made_here(meta)
+    assert _torch.is_made_here(cpu)
+    assert not _torch.is_made_here(meta)
     with torch.device("meta"):
-        assert torch_private.is_made_here(meta)
-        assert not torch_private.is_made_here(cpu)
+        assert _torch.is_made_here(meta)
+        assert not _torch.is_made_here(cpu)
 
 
 def test_function_modes():
-    assert torch_private.function_modes() == 0
+    assert _torch.function_modes() == 0
     with torch.device("meta"):
-        assert torch_private.function_modes() == 1
+        assert _torch.function_modes() == 1
 
 
 def test_module_call_is_what_tracing_exchanges():
     class Tracer(torch.fx.Tracer):
         def call_module(self, *args):
-            seen.append(nn.Module.__call__ is torch_private.MODULE_CALL)
+            seen.append(nn.Module.__call__ is _torch.MODULE_CALL)
             return super().call_module(*args)
 
     seen = []
     Tracer().trace(nn.Sequential(nn.ReLU()))
     assert seen == [False]
-    assert nn.Module.__call__ is torch_private.MODULE_CALL
+    assert nn.Module.__call__ is _torch.MODULE_CALL
 
 
 def test_global_pre_hooks():
-    assert not torch_private.GLOBAL_PRE_HOOKS
+    assert not _torch.GLOBAL_PRE_HOOKS
     with torch_module.register_module_forward_pre_hook(lambda module, args: None):
-        assert torch_private.GLOBAL_PRE_HOOKS
+        assert _torch.GLOBAL_PRE_HOOKS
 
 
 def test_dynamo_asks_for_the_hook():
     import torch._dynamo.variables.nn_module as dynamo
 
     source = inspect.getsource(dynamo.initialize_lazy_module)
-    assert f'"{torch_private.DYNAMO_HOOK}"' in source
+    assert f'"{_torch.DYNAMO_HOOK}"' in source
     assert "_infer_parameters(mod, " in source
 
 
@@ -180,11 +180,11 @@ def test_recorded_methods_exist_in_torch():
         buffers children forward get_buffer get_extra_state get_parameter get_submodule load_state_dict modules
         named_buffers named_children named_modules named_parameters parameters set_extra_state state_dict extra_repr
     """.split()
-    from lazify.journal import Recorded
-    from lazify.lazyclass import LazyInstance
+    from lazify.instance import LazyInstance
+    from lazify.operations import RecordsOperations
 
     public = {n for n in vars(nn.Module) if not n.startswith("_") and callable(getattr(nn.Module, n))}
-    recorded = {*vars(LazyInstance), *vars(Recorded)}
+    recorded = {*vars(LazyInstance), *vars(RecordsOperations)}
     assert public - recorded <= set(reads)
 
 
@@ -202,7 +202,7 @@ def test_dynamo_knows_lazy_modules_by_torchs_mixin():
 
 
 def test_hidden_from_dynamo():
-    @torch_private.hidden_from_dynamo
+    @_torch.skip_dynamo
     def hidden(x):
         return x + torch.compiler.is_compiling()
 
@@ -229,36 +229,36 @@ def test_paths_are_followed_by_this_code():
         seen.clear()
         with pytest.raises((AttributeError, KeyError)):
             follow(Watched())
-        assert seen[0] in torch_private.FOLLOWING_PATHS
+        assert seen[0] in _torch.FOLLOWING_PATHS
 
 
 def test_concrete():
-    with torch_private.FakeMode():
+    with _torch.FakeMode():
         fake = torch.empty(2, 3)
-    assert torch_private.concrete(fake).shape == (2, 3)
+    assert _torch.without_symbolic_sizes(fake).shape == (2, 3)
     real = torch.empty(2)
-    assert torch_private.concrete(real) is real
+    assert _torch.without_symbolic_sizes(real) is real
 
 
 def test_sharing_with_autograd():
     weight = nn.Parameter(torch.ones(2))
-    assert not torch_private.is_shared_with_autograd(weight)
+    assert not _torch.is_shared_with_autograd(weight)
     out = weight.sum()
-    assert torch_private.is_shared_with_autograd(weight)
+    assert _torch.is_shared_with_autograd(weight)
     del out
 
 
 def test_in_fake_mode():
-    assert not torch_private.in_fake_mode()
-    with torch_private.FakeMode():
-        assert torch_private.in_fake_mode()
-        with torch_private.unset_fake_mode():
-            assert not torch_private.in_fake_mode()
+    assert not _torch.in_fake_mode()
+    with _torch.FakeMode():
+        assert _torch.in_fake_mode()
+        with _torch.unset_fake_mode():
+            assert not _torch.in_fake_mode()
 
 
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 def test_copies_of_parameters_made_in_a_fake_mode_leave_the_mode_alone():
-    with torch_private.FakeMode() as mode:
+    with _torch.FakeMode() as mode:
         layer = nn.Linear(2, 3)
         copied = copy.deepcopy(layer)
     assert copied.weight.fake_mode is mode
@@ -266,24 +266,24 @@ def test_copies_of_parameters_made_in_a_fake_mode_leave_the_mode_alone():
 
 
 def test_what_torch_allows_on_uninitialized_tensors():
-    assert torch.Tensor.half in torch_private.ALLOWED_ON_UNINITIALIZED
-    assert torch.Tensor.detach not in torch_private.ALLOWED_ON_UNINITIALIZED
+    assert torch.Tensor.half in _torch.ALLOWED_ON_UNINITIALIZED
+    assert torch.Tensor.detach not in _torch.ALLOWED_ON_UNINITIALIZED
 
 
 def test_without_torch_function():
-    with torch_private.without_torch_function():
+    with _torch.without_torch_function():
         assert nn.UninitializedParameter().numel() == 0
 
 
-def test_conversions_of_the_model_around_tell_their_names():
+def testconversion_from_closures_of_the_model_around_tell_their_names():
     """`model.half()` hands each module inside a local function of torch's."""
-    from lazify.journal import _conversion
+    from lazify.operations import conversion_from_closure
 
     seen = {}
 
     class Child(nn.Module):
         def _apply(self, fn, recurse=True):
-            seen["entry"] = _conversion(fn)
+            seen["operation"] = conversion_from_closure(fn)
             return self
 
     model = nn.Sequential(Child())
@@ -296,9 +296,9 @@ def test_conversions_of_the_model_around_tell_their_names():
         ("bfloat16", (), {}),
     ]:
         getattr(model, name)(*args, **kwargs)
-        assert (seen["entry"].method, seen["entry"].kwargs) == (name, kwargs)
+        assert (seen["operation"].method, seen["operation"].kwargs) == (name, kwargs)
     model._apply(lambda t: t)
-    assert seen["entry"] is None
+    assert seen["operation"] is None
 
 
 def test_tracing_is_seen():
@@ -306,7 +306,7 @@ def test_tracing_is_seen():
 
     class Asking(nn.Module):
         def forward(self, x):
-            seen.append(torch_private.traces(x))
+            seen.append(_torch.is_fx_tracing(x))
             return x
 
     torch.fx.symbolic_trace(Asking())

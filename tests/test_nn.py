@@ -23,8 +23,8 @@ from torch.utils._pytree import tree_leaves
 from twins import assert_twins
 
 from lazify import explain, is_lazy, lazify, materialize, nn
-from lazify.conventions import guess_parameters
-from lazify.known import KNOWN, known
+from lazify.naming_conventions import guess_parameters
+from lazify.torch_nn_table import KNOWN, table_row
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Lazy modules are a new feature:UserWarning"),  # torch's own, before 2.7
@@ -150,7 +150,7 @@ def test_every_class_with_an_input_size_is_here() -> None:
 
 def test_every_class_of_the_table_is_here() -> None:
     assert here() == {cls.__name__ for cls in KNOWN}
-    described = {n for n, cls in EAGER.items() if known(cls, inspect.signature(cls.forward).parameters) is not None}
+    described = {n for n, cls in EAGER.items() if table_row(cls, inspect.signature(cls.forward).parameters) is not None}
     assert described == here()
 
 

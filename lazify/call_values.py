@@ -11,28 +11,28 @@ from typing import Any, cast
 
 import torch
 
-from lazify.errors import AmbiguousInferenceError, InferenceError, compose, taken_apart
+from lazify.errors import AmbiguousInferenceError, InferenceError, compose, split_fix
 from lazify.probing import Probe, Run
 from lazify.recipe import Recipe
 from lazify.rules import Axis, Computed, Rule, Unknown
-from lazify.signatures import NOT_GIVEN, VARIADIC
-from lazify.solving import Solution, Unknowns, solve, suggestions
+from lazify.signature_reading import NOT_GIVEN, VARIADIC
+from lazify.solver import Problem, Solution, solve, suggestions
 
 __all__ = [
     "PLAIN",
-    "NotFound",
+    "GuessFailed",
     "all_plain",
+    "cache_key",
     "derived",
     "describe",
     "infer",
     "is_derived",
     "search",
-    "structure",
     "tensors",
 ]
 
 
-class NotFound(Exception):
+class GuessFailed(Exception):
     """No rule, and no name, says what a parameter is: it takes a search."""
 
 
@@ -141,9 +141,9 @@ def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any], onl
             value = Reason("neither its name nor a rule says where the value comes from")
         if type(value) is Reason:
             if name in recipe.guessed:
-                if _is_absent(name, rule, recipe, call):
+                if optional_input_missing(name, rule, recipe, call):
                     continue
-                raise NotFound(name)
+                raise GuessFailed(name)
             raise _error(recipe, name, rule, value, call) from value.cause
         values[name] = value
     return values
@@ -174,9 +174,9 @@ def is_derived(recipe: Recipe, name: str) -> bool:
     return bool(read) and not any(name in recipe.forward.parameters for name in read)
 
 
-def _is_absent(name: str, rule: Rule, recipe: Recipe, call: Mapping[str, Any]) -> bool:
+def optional_input_missing(name: str, rule: Rule, recipe: Recipe, call: Mapping[str, Any]) -> bool:
     """Whether a guess looks at an optional input that this call does not have: the constructor's default holds."""
-    p = recipe.signature.parameters.get(name)
+    p = recipe.original_signature.parameters.get(name)
     if p is None or not _is_default(p) or not isinstance(rule, Axis) or rule.of is None:
         return False
     argument = _argument(rule.of, recipe, call)
@@ -199,16 +199,16 @@ def search(recipe: Recipe, given: Mapping[str, Any], probe: Probe) -> dict[str, 
             continue
         try:
             value = infer(recipe, given, call, only=name).get(name, NOT_GIVEN)
-        except (NotFound, InferenceError):
+        except (GuessFailed, InferenceError):
             continue
         if value is NOT_GIVEN:
             absent.add(name)
             continue
         (guesses if name in recipe.guessed else fixed)[name] = value
     names = tuple(name for name in recipe.rules if name not in given and name not in fixed and name not in absent)
-    parameters = recipe.signature.parameters
+    parameters = recipe.original_signature.parameters
     sizes, structures = suggestions([v for n, v in call.items() if n != "self"], tensors)
-    unknowns = Unknowns(
+    problem = Problem(
         names=names,
         guesses=guesses,
         defaults={n: parameters[n].default for n in names if n in parameters and _is_default(parameters[n])},
@@ -217,7 +217,7 @@ def search(recipe: Recipe, given: Mapping[str, Any], probe: Probe) -> dict[str, 
         sequences=frozenset(n for n in names if n in parameters and _wants_sequence(parameters[n].annotation)),
     )
     probe.given = {**given, **fixed}
-    solution = solve(probe, unknowns)
+    solution = solve(probe, problem)
     if solution.values is not None:
         return {**fixed, **solution.values}
     raise _unsolved(recipe, solution, call)
@@ -272,7 +272,7 @@ class SameObject(weakref.ref[Any]):
         return isinstance(other, SameObject) and value is not None and value is other()
 
 
-def structure(value: Any) -> Any:
+def cache_key(value: Any) -> Any:
     """A hashable description of arguments that keeps nothing of them alive: shapes, types, plain values."""
     if isinstance(value, _PLAIN):
         return value
@@ -284,11 +284,11 @@ def structure(value: Any) -> Any:
         except Exception:  # another thread is making it, say: never seen before
             return object()
     if isinstance(value, (list, tuple)):
-        return (type(value), *(structure(each) for each in value))
+        return (type(value), *(cache_key(each) for each in value))
     if isinstance(value, Mapping):
-        return (type(value), *((key, structure(each)) for key, each in value.items()))
+        return (type(value), *((key, cache_key(each)) for key, each in value.items()))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return (type(value), *(structure(getattr(value, f.name, None)) for f in dataclasses.fields(value)))
+        return (type(value), *(cache_key(getattr(value, f.name, None)) for f in dataclasses.fields(value)))
     try:
         return SameObject(value)  # a function, say
     except TypeError:
@@ -303,8 +303,8 @@ def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> In
         ("called with", _called_with(call)),
     ]
     fix = f"lazify({wrapped}, exclude={{{names[0]!r}: axis(1)}})  # or axis(n, of=...), or a function"
-    if solution.rivals:
-        facts += [("passes", _shown(each)) for each in solution.rivals]
+    if solution.alternatives:
+        facts += [("passes", _shown(each)) for each in solution.alternatives]
         return AmbiguousInferenceError(
             compose(f"more than one value fits the call of {wrapped}: {', '.join(names)}", facts, fix)
         )
@@ -373,14 +373,14 @@ def _from_function(rule: Computed, recipe: Recipe, known: Mapping[str, Any], cal
 def _constructor_argument(name: str, recipe: Recipe, known: Mapping[str, Any]) -> Any:
     if name in known:
         return known[name]
-    p = recipe.signature.parameters.get(name) or recipe.added.get(name)
+    p = recipe.original_signature.parameters.get(name) or recipe.extra_parameters.get(name)
     return p.default if p is not None else inspect.Parameter.empty
 
 
 def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[str, Any]) -> InferenceError:
     """The message. A rule that raised knows best what mends it, if it says so."""
     wrapped = recipe.wrapped.__name__
-    text, fix = taken_apart(reason.text)
+    text, fix = split_fix(reason.text)
     advice = {
         Unknown: f"lazify({wrapped}, exclude={{{name!r}: axis(1)}})  # or axis(n, of=...), or a function",
         Axis: f"lazify({wrapped}, exclude={{{name!r}: axis(n, of='...')}})  # another argument of forward",
@@ -394,6 +394,6 @@ def _error(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[
                 ("called with", _called_with(call)),
                 ("tried", f"{rule}: {text}"),
             ],
-            fix or f"{advice}\n{recipe.called}(..., {name}=...)  # or give it",
+            fix or f"{advice}\n{recipe.display_name}(..., {name}=...)  # or give it",
         )
     )

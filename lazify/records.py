@@ -11,10 +11,10 @@ from weakref import getweakrefs, ref
 import torch
 from torch import nn
 
-from lazify.inference import PLAIN, all_plain, describe
+from lazify.call_values import PLAIN, all_plain, describe
 from lazify.recipe import Recipe
 
-__all__ = ["Materialized", "Opaque", "forget", "keep", "recall", "remember", "seen"]
+__all__ = ["Materialized", "OpaqueArgument", "discard", "find", "record", "record_fast", "summarize_arguments"]
 
 
 class Materialized(NamedTuple):
@@ -34,7 +34,7 @@ class Materialized(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Opaque:
+class OpaqueArgument:
     """An argument of which only the type is remembered: it might keep the module alive."""
 
     type_name: str
@@ -58,20 +58,20 @@ _records: set[_Record] = set()
 _gone = _records.discard
 
 
-def keep(module: nn.Module, *fields: Any) -> None:
+def record_fast(module: nn.Module, *fields: Any) -> None:
     """Note how a module became real, from the fields of `Materialized`, which keep nothing alive."""
     record = _Record(module, _gone)
     record.fields = fields
     _records.add(record)
 
 
-def forget(module: nn.Module) -> None:
+def discard(module: nn.Module) -> None:
     """It was taken back."""
     if (record := _record(module)) is not None:
         _records.discard(record)
 
 
-def recall(module: nn.Module) -> Materialized | None:
+def find(module: nn.Module) -> Materialized | None:
     """How a module became real, if it was lazy."""
     record = _record(module)
     return None if record is None else Materialized(*record.fields)
@@ -81,26 +81,26 @@ def _record(module: nn.Module) -> _Record | None:
     return next((each for each in getweakrefs(module) if isinstance(each, _Record)), None)
 
 
-def remember(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
+def record(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
     """Note how a module became real."""
     if not all_plain(given.values()):
-        given = {name: _harmless(each) for name, each in given.items()}
+        given = {name: summarize(each) for name, each in given.items()}
     if not all_plain(values.values()):
-        values = {name: _harmless(each) for name, each in values.items()}
-    keep(module, recipe, given, values, call)
+        values = {name: summarize(each) for name, each in values.items()}
+    record_fast(module, recipe, given, values, call)
 
 
-def _harmless(value: Any) -> Any:
+def summarize(value: Any) -> Any:
     if type(value) in PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return value
     if type(value) in (list, tuple, torch.Size):
-        return type(value)(map(_harmless, value))
+        return type(value)(map(summarize, value))
     if type(value) is dict:
-        return {name: _harmless(each) for name, each in value.items()}
-    return Opaque(type(value).__name__)
+        return {name: summarize(each) for name, each in value.items()}
+    return OpaqueArgument(type(value).__name__)
 
 
-def seen(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def summarize_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call as they are remembered: nothing of them is kept alive."""
     return tuple([_short(each) for each in args]), {name: _short(each) for name, each in kwargs.items()}
 

@@ -19,30 +19,39 @@ from weakref import WeakValueDictionary
 import torch
 from torch import nn
 
-from lazify.construction import eager, quiet_subclass, set_class
+from lazify._module_tree import named_tensors, own_tensors, walk
+from lazify.call_values import derived, is_derived
+from lazify.construction import construct_new, set_class, subclass_without_hooks
 from lazify.errors import NotMaterializedError, compose
-from lazify.inference import derived, is_derived
-from lazify.journal import CONVERTING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
-from lazify.placeholders import Placeholder, adopted, convert, placeholder_for, rank_of, substitute
+from lazify.operations import CONVERTING, HOOKING, IMMEDIATE, Operation, RecordsOperations, own_methods
+from lazify.placeholders import Placeholder, as_placeholder, convert, new_placeholder, rank_of, substitute
 from lazify.probing import Origins, outline
 from lazify.recipe import Recipe
 from lazify.rules import Axis
-from lazify.solving import SENTINELS
-from lazify.trees import named_tensors, own_tensors, walk
+from lazify.solver import SENTINELS
 
-__all__ = ["CONTENT", "Part", "Skeleton", "build", "first_values", "report_names", "shown", "unknown_names"]
+__all__ = [
+    "CONTENT",
+    "Preview",
+    "PreviewSubmodule",
+    "build",
+    "report_missing_and_unexpected_keys",
+    "shown",
+    "starting_values",
+    "unknown_names",
+]
 
 #: What the skeleton answers for the real module.
 CONTENT = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
 #: The one key that lazify adds to the `__dict__` of a submodule that does not exist yet.
-PART = "_lazify_part"
+PREVIEW_KEY = "_lazify_part"
 #: How many numbers are tried for one unknown.
 MOST_NUMBERS = 12
 
 Record: TypeAlias = "Callable[..., None]"
 
 
-class Skeleton:
+class Preview:
     """What was told of one lazy instance.
 
     Attributes:
@@ -53,25 +62,25 @@ class Skeleton:
         unknown: attributes of `root` that depend on the unknown.
         failure: why nothing can be told.
         record: notes what is done to a part; handles: on its hooks.
-        quiet: whether an entry is being done right now.
+        quiet: whether an operation is being done right now.
         users: ids of modules in it that are the user's own.
         settled: whether the module around is being made real: what is done again then, placeholders have seen.
     """
 
-    def __init__(self, told: Mapping[str, tuple[Any, bool]] | None = None, followed: int = 0) -> None:
-        self.placeholders = {path: adopted(each, expected) for path, (each, expected) in (told or {}).items()}
-        self.followed = followed
-        self.root: nn.Module | None = None
-        self.facts: frozenset[str] = frozenset()
-        self.unknown: frozenset[str] = frozenset()
+    def __init__(self, told: Mapping[str, tuple[Any, bool]] | None = None, operations_applied: int = 0) -> None:
+        self.placeholders = {path: as_placeholder(each, expected) for path, (each, expected) in (told or {}).items()}
+        self.operations_applied = operations_applied
+        self.module: nn.Module | None = None
+        self.constant_attributes: frozenset[str] = frozenset()
+        self.size_dependent_attributes: frozenset[str] = frozenset()
         self.failure: NotMaterializedError | None = None
         self.record: Record = lambda *_: None
         self.handles: dict[int, Any] = {}
-        self.quiet = False
-        self.settled = False
-        self.users: set[int] = set()
+        self.recording_paused = False
+        self.being_materialized = False
+        self.user_module_ids: set[int] = set()
 
-    def tell(self, recipe: Recipe, given: Mapping[str, Any], journal: list[Entry], owner: Any) -> None:
+    def build(self, recipe: Recipe, given: Mapping[str, Any], operations: list[Operation], owner: Any) -> None:
         """Find out what the real module will consist of.
 
         Raises:
@@ -80,17 +89,23 @@ class Skeleton:
         if self.failure is not None:
             raise NotMaterializedError(str(self.failure))
         try:
-            root, unknown, facts, users = _constructed(recipe, given)
+            root, size_dependent_attributes, constant_attributes, user_module_ids = _compare_constructions(
+                recipe, given
+            )
         except NotMaterializedError as failure:
             self.failure = failure.with_traceback(None)
             raise
         fresh = not self.placeholders
         made: dict[int, tuple[Any, Any]] = {}
-        own = {path: each for path, each in walk(root) if id(each) not in users and not isinstance(each, Recorded)}
+        own = {
+            path: each
+            for path, each in walk(root)
+            if id(each) not in user_module_ids and not isinstance(each, RecordsOperations)
+        }
         for path, module in own.items():
-            for name in unknown.get(path, ()):
+            for name in size_dependent_attributes.get(path, ()):
                 vars(module).pop(name, None)
-            self._fill(path, module, users, made)
+            self._insert_placeholders(path, module, user_module_ids, made)
         if (device := given.get("device")) is not None:  # which fakes do not follow
             for _, placeholder in made.values():
                 with suppress(RuntimeError, TypeError, AssertionError):  # not here: the real construction will say so
@@ -100,69 +115,82 @@ class Skeleton:
             if path:
                 with suppress(TypeError):  # Python cannot change the class of some: these are shown, and no more
                     set_class(module, _part_class(type(module)))
-                    vars(module)[PART] = (self, path)
-        self.belong(owner)
-        self.root, self.users = root, users
-        self.facts, self.unknown = facts, frozenset(unknown.get("", ()))
-        for number, entry in enumerate(journal):
-            self.follow(entry, live=fresh or number >= self.followed)
+                    vars(module)[PREVIEW_KEY] = (self, path)
+        self.set_owner(owner)
+        self.module, self.user_module_ids = root, user_module_ids
+        self.constant_attributes, self.size_dependent_attributes = (
+            constant_attributes,
+            frozenset(size_dependent_attributes.get("", ())),
+        )
+        for number, operation in enumerate(operations):
+            self.apply(operation, live=fresh or number >= self.operations_applied)
 
-    def _fill(self, path: str, module: nn.Module, users: set[int], made: dict[int, tuple[Any, Any]]) -> None:
+    def _insert_placeholders(
+        self, path: str, module: nn.Module, user_module_ids: set[int], made: dict[int, tuple[Any, Any]]
+    ) -> None:
         for kind in (module._parameters, module._buffers):
             for name, tensor in kind.items():
-                if tensor is None or id(tensor) in users:
+                if tensor is None or id(tensor) in user_module_ids:
                     continue
                 where = f"{path}.{name}" if path else name
                 if id(tensor) not in made:
                     placeholder = self.placeholders.get(where)
-                    placeholder = placeholder_for(tensor) if placeholder is None else placeholder
-                    placeholder.expected, placeholder.rank = tensor.requires_grad, rank_of(tensor)
+                    placeholder = new_placeholder(tensor) if placeholder is None else placeholder
+                    placeholder.default_requires_grad, placeholder.rank = tensor.requires_grad, rank_of(tensor)
                     made[id(tensor)] = (tensor, placeholder)
                 self.placeholders[where] = made[id(tensor)][1]
 
-    def cut(self, path: str, followed: int) -> Skeleton | None:
+    def split_off(self, path: str, operations_applied: int) -> Preview | None:
         """What a copy was told of the lazy instance at `path`, if anything; from here on that is its own."""
         names = [name for name in self.placeholders if name.startswith(f"{path}.")]
         inside = {name.removeprefix(f"{path}."): self.placeholders.pop(name) for name in names}
-        return Skeleton({name: (each, each.expected) for name, each in inside.items()}, followed) if inside else None
+        return (
+            Preview({name: (each, each.default_requires_grad) for name, each in inside.items()}, operations_applied)
+            if inside
+            else None
+        )
 
-    def belong(self, owner: Any) -> None:
+    def set_owner(self, owner: Any) -> None:
         for placeholder in self.placeholders.values():
             placeholder.owner = weakref.ref(owner)
 
     # what is done to it
 
-    def at(self, path: str) -> nn.Module:
-        module = cast("nn.Module", self.root)
+    def submodule(self, path: str) -> nn.Module:
+        module = cast("nn.Module", self.module)
         for name in path.split(".") if path else ():
             module = cast("nn.Module", vars(module)["_modules"][name])
         return module
 
-    def follow(self, entry: Entry, live: bool = True) -> Any:
+    def apply(self, operation: Operation, live: bool = True) -> Any:
         """Do what was recorded, as far as it shows here. `live`: placeholders take the new `requires_grad`, too."""
-        target = None if self.root is None else self.at(entry.path)
+        target = None if self.module is None else self.submodule(operation.path)
         placeholders = self.placeholders.values() if target is None else _placeholders_in(target)
-        if target is not None and entry.method in ("requires_grad_", *CONVERTING):
+        if target is not None and operation.method in ("requires_grad_", *CONVERTING):
             for _, inside in walk(target):
-                if isinstance(inside, Recorded) and not isinstance(inside, Part) and id(inside) not in self.users:
-                    inside._lazify_follow(Entry(entry.method, entry.args, entry.kwargs), live)
-        if entry.method == "requires_grad_":
-            live = live and not self.settled
-            flag = (*entry.args, *entry.kwargs.values(), True)[0]
+                if (
+                    isinstance(inside, RecordsOperations)
+                    and not isinstance(inside, PreviewSubmodule)
+                    and id(inside) not in self.user_module_ids
+                ):
+                    inside._apply_from_parent(Operation(operation.method, operation.args, operation.kwargs), live)
+        if operation.method == "requires_grad_":
+            live = live and not self.being_materialized
+            flag = (*operation.args, *operation.kwargs.values(), True)[0]
             for placeholder in filter(_is_parameter, placeholders):
-                placeholder.expected = flag
+                placeholder.default_requires_grad = flag
                 placeholder.requires_grad = flag if live else placeholder.requires_grad
-        elif entry.method in CONVERTING:
-            self._convert(placeholders, entry)
-        elif target is not None and _shows(entry):
-            self.quiet = True
+        elif operation.method in CONVERTING:
+            self._convert(placeholders, operation)
+        elif target is not None and is_visible_in_preview(operation):
+            self.recording_paused = True
             try:
-                return getattr(nn.Module, entry.method)(target, *entry.args, **entry.kwargs)
+                return getattr(nn.Module, operation.method)(target, *operation.args, **operation.kwargs)
             finally:
-                self.quiet = False
+                self.recording_paused = False
         return target
 
-    def _convert(self, placeholders: Iterable[Any], entry: Entry) -> None:
+    def _convert(self, placeholders: Iterable[Any], operation: Operation) -> None:
         """Torch's own conversion, of empty tensors in their places."""
         for placeholder in placeholders:
             holder, empty = nn.Module(), torch.empty(0, device=placeholder.device, dtype=placeholder.dtype)
@@ -171,21 +199,23 @@ class Skeleton:
                 holder = nn.Module()
                 holder.it = nn.Parameter(empty, requires_grad=False)
             with suppress(Exception):  # waits for the real tensor
-                getattr(holder, entry.method)(*entry.args, **entry.kwargs)
+                getattr(holder, operation.method)(*operation.args, **operation.kwargs)
                 converted: Any = holder.it
                 convert(placeholder, converted.device, converted.dtype)
 
-    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+    def submodules(self) -> Iterator[tuple[str, nn.Module]]:
         """What was handed out as submodules: parts, and lazy instances inside."""
-        if self.root is not None:
-            for path, module in walk(self.root):
-                if path and isinstance(module, Recorded) and id(module) not in self.users:
+        if self.module is not None:
+            for path, module in walk(self.module):
+                if path and isinstance(module, RecordsOperations) and id(module) not in self.user_module_ids:
                     yield path, module
 
 
-def _shows(entry: Entry) -> bool:
+def is_visible_in_preview(operation: Operation) -> bool:
     """Whether it changes what a skeleton shows. (The hooks of the instance itself are with its stand-in.)"""
-    return entry.method in (*IMMEDIATE, "__setattr__", "__delattr__") or (entry.method in HOOKING and entry.path != "")
+    return operation.method in (*IMMEDIATE, "__setattr__", "__delattr__") or (
+        operation.method in HOOKING and operation.path != ""
+    )
 
 
 def _placeholders_in(module: nn.Module) -> list[Any]:
@@ -207,20 +237,20 @@ def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
 
 def build(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, Origins]:
     """A throw-away module on fakes, and where its given parts come from; raises what the constructor raises."""
-    return outline(functools.partial(eager, recipe), given, derived(recipe, given, values))
+    return outline(functools.partial(construct_new, recipe), given, derived(recipe, given, values))
 
 
-def first_values(names: list[str]) -> Iterator[dict[str, Any]]:
+def starting_values(names: list[str]) -> Iterator[dict[str, Any]]:
     """Values for a first try: all different, then all the same."""
     numbers = (*SENTINELS, 64, 16, 1)
     for shift in range(len(numbers)):
-        yield {name: numbers[(shift + at) % len(numbers)] for at, name in enumerate(names)}
+        yield {name: numbers[(shift + submodule) % len(numbers)] for submodule, name in enumerate(names)}
     if len(names) > 1:
         for number in numbers:
             yield dict.fromkeys(names, number)
 
 
-def _constructed(
+def _compare_constructions(
     recipe: Recipe, given: Mapping[str, Any]
 ) -> tuple[nn.Module, dict[str, set[str]], frozenset[str], set[int]]:
     """A module built on fakes; which attributes depend on the unknown; which do not; ids of what is the user's in it.
@@ -228,28 +258,32 @@ def _constructed(
     That is what was given, and what several constructions share: defaults, globals, what a cache holds.
     """
     names = unknown_names(recipe, given)
-    values, root, origins = _first_built(recipe, given, names)
-    unknown: dict[str, set[str]] = {}
+    values, module, origins = _first_built(recipe, given, names)
+    size_dependent_attributes: dict[str, set[str]] = {}
     shared: set[int] = set()
     varied: set[str] = set()
-    for others in (*_other_values(recipe, given, values), values):
+    for others in (*contrasting_values(recipe, given, values), values):
         try:
             rival, _ = build(recipe, given, others)
         except Exception:  # not a value that this class takes
             continue
-        one, other = _inventory(root), _inventory(rival)
+        one, other = _tensor_names(module), _tensor_names(rival)
         if one != other:
             differing = sorted({str(name) for name, *_ in set(one) ^ set(other)})
-            facts: list[tuple[str, object]] = [("there or not", ", ".join(differing[:8]))]
-            facts += [("compared", shown(values)), ("with", shown(others))]
-            raise _unknowable(recipe, names, facts)
-        _note_unknown(root, rival, unknown)
+            constant_attributes: list[tuple[str, object]] = [("there or not", ", ".join(differing[:8]))]
+            constant_attributes += [("compared", shown(values)), ("with", shown(others))]
+            raise _unknowable(recipe, names, constant_attributes)
+        _note_size_dependent(module, rival, size_dependent_attributes)
         varied |= {name for name in values if name not in others or others[name] != values[name]}
-        shared |= _held(root) & _held(rival)
-    _return_to_user(root, origins)
+        shared |= _held(module) & _held(rival)
+    _return_to_user(module, origins)
     originals = {id(each) for original, _ in origins.values() for each in _all_of(original)}
-    told = _facts(root, recipe, given, unknown.get("", set())) if varied.issuperset(names) else frozenset[str]()
-    return root, unknown, told, shared | originals
+    told = (
+        _facts(module, recipe, given, size_dependent_attributes.get("", set()))
+        if varied.issuperset(names)
+        else frozenset[str]()
+    )
+    return module, size_dependent_attributes, told, shared | originals
 
 
 def _all_of(original: Any) -> list[Any]:
@@ -257,15 +291,15 @@ def _all_of(original: Any) -> list[Any]:
     return [original, *modules, *(tensor for each in modules for tensor in own_tensors(each))]
 
 
-def _held(root: nn.Module) -> set[int]:
-    return {id(each) for _, module in walk(root) for each in (module, *own_tensors(module))}
+def _held(module: nn.Module) -> set[int]:
+    return {id(each) for _, module in walk(module) for each in (module, *own_tensors(module))}
 
 
 def _first_built(
     recipe: Recipe, given: Mapping[str, Any], names: list[str]
 ) -> tuple[dict[str, Any], nn.Module, Origins]:
     failure: Exception | None = None
-    for values in first_values(names):
+    for values in starting_values(names):
         try:
             return (values, *build(recipe, given, values))
         except Exception as error:
@@ -273,9 +307,9 @@ def _first_built(
     raise _unknowable(recipe, names, [("a throw-away module", f"{type(failure).__name__}: {failure}")]) from failure
 
 
-def _other_values(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def contrasting_values(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Values that a constructor may treat otherwise: other numbers, those it was given (`if a != b:`), no value."""
-    parameters = recipe.signature.parameters
+    parameters = recipe.original_signature.parameters
     defaults = [p.default for p in parameters.values() if p.default is not p.empty]
     known = dict.fromkeys(number for each in (*given.values(), *defaults) for number in _numbers(each))
     multiples = [factor * number for factor in (4, 2) for number in known]  # `if in_channels != 4 * width:`
@@ -299,13 +333,13 @@ def _numbers(value: Any) -> Iterator[int]:
         yield value
 
 
-def _inventory(root: nn.Module) -> list[tuple[Any, ...]]:
+def _tensor_names(module: nn.Module) -> list[tuple[Any, ...]]:
     """Every name there is, in order, with what it stands for; tensors that are one and the same are told apart."""
     found: list[tuple[Any, ...]] = []
     first: dict[int, str] = {}
-    for path, module in walk(root):
+    for path, module in walk(module):
         found.append((path, type(module).__module__, type(module).__qualname__))
-        if isinstance(module, Recorded):
+        if isinstance(module, RecordsOperations):
             continue
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
             full = f"{path}.{name}" if path else name
@@ -315,28 +349,30 @@ def _inventory(root: nn.Module) -> list[tuple[Any, ...]]:
     return found
 
 
-def _note_unknown(one: nn.Module, other: nn.Module, unknown: dict[str, set[str]]) -> None:
+def _note_size_dependent(one: nn.Module, other: nn.Module, size_dependent_attributes: dict[str, set[str]]) -> None:
     """Attributes that are not the same in both, or that are tensors without values."""
     for (path, mine), (_, others) in zip(walk(one), walk(other), strict=True):
         for name, value in vars(mine).items():
             rival = vars(others).get(name)
             if isinstance(value, torch.Tensor) or (_is_plain(value) and not (_is_plain(rival) and value == rival)):
-                unknown.setdefault(path, set()).add(name)
+                size_dependent_attributes.setdefault(path, set()).add(name)
 
 
-def _facts(root: nn.Module, recipe: Recipe, given: Mapping[str, Any], unknown: set[str]) -> frozenset[str]:
+def _facts(
+    module: nn.Module, recipe: Recipe, given: Mapping[str, Any], size_dependent_attributes: set[str]
+) -> frozenset[str]:
     """Attributes that were the same in all and are arguments under their own names, as they are or once a dimension.
 
     (What a class computes may look the same for a few values: `max(1, dim // 64)`.)
     """
 
     def is_argument(name: str, value: Any) -> bool:
-        argument = given.get(name, recipe.signature.parameters[name].default)
+        argument = given.get(name, recipe.original_signature.parameters[name].default)
         repeated = isinstance(value, tuple) and len(value) > 0 and all(each == argument for each in value)
         return bool(value == argument) or repeated
 
-    names = (recipe.signature.parameters.keys() & vars(root).keys()) - unknown
-    plain = {name: value for name in names if _is_plain(value := vars(root)[name], lists=False)}
+    names = (recipe.original_signature.parameters.keys() & vars(module).keys()) - size_dependent_attributes
+    plain = {name: value for name in names if _is_plain(value := vars(module)[name], lists=False)}
     return frozenset(name for name, value in plain.items() if is_argument(name, value))
 
 
@@ -350,20 +386,22 @@ def shown(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def _unknowable(recipe: Recipe, names: list[str], facts: list[tuple[str, object]]) -> NotMaterializedError:
-    given = f"{recipe.called}(..., {'=..., '.join(names)}=...)"
+def _unknowable(
+    recipe: Recipe, names: list[str], constant_attributes: list[tuple[str, object]]
+) -> NotMaterializedError:
+    given = f"{recipe.display_name}(..., {'=..., '.join(names)}=...)"
     return NotMaterializedError(
         compose(
             f"the parameters of this {recipe.name} are not known yet: which there are depends on {', '.join(names)}",
-            facts,
+            constant_attributes,
             f"materialize(model, input)  # or one call, first\n{given}  # or give them",
         )
     )
 
 
-def _return_to_user(root: nn.Module, origins: Origins) -> None:
+def _return_to_user(module: nn.Module, origins: Origins) -> None:
     """Put what the user gave in the places of its copies."""
-    for module in [each for _, each in walk(root) if not isinstance(each, Recorded)]:
+    for module in [each for _, each in walk(module) if not isinstance(each, RecordsOperations)]:
         for kind in (module._modules, module._parameters, module._buffers):
             for name, each in cast("dict[str, Any]", kind).items():
                 if id(each) in origins:
@@ -374,42 +412,42 @@ def _return_to_user(root: nn.Module, origins: Origins) -> None:
 # Submodules that do not exist yet
 
 
-class Part(Recorded):
+class PreviewSubmodule(RecordsOperations):
     """First base of a submodule in a skeleton: what is done to it will be done to the real one."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Keep the class's own `__init_subclass__` out of this."""
 
     @property
-    def _lazify_quiet(self) -> bool:  # type: ignore[override]
-        return bool(vars(self)[PART][0].quiet)
+    def _recording_paused(self) -> bool:  # type: ignore[override]
+        return bool(vars(self)[PREVIEW_KEY][0].recording_paused)
 
-    def _lazify_do(self, entry: Entry) -> Any:
-        skeleton, path = vars(self)[PART]
-        return skeleton.follow(replace(entry, path=path))
+    def _lazify_apply_now(self, operation: Operation) -> Any:
+        preview, path = vars(self)[PREVIEW_KEY]
+        return preview.apply(replace(operation, path=path))
 
-    def _lazify_handles(self) -> dict[int, Any]:
-        handles: dict[int, Any] = vars(self)[PART][0].handles
+    def _hook_handles(self) -> dict[int, Any]:
+        handles: dict[int, Any] = vars(self)[PREVIEW_KEY][0].handles
         return handles
 
-    def _lazify_record(self, entry: Entry, handle: Any = None) -> None:
-        skeleton, path = vars(self)[PART]
-        entry.path = path
-        skeleton.record(entry, handle)
+    def _lazify_record(self, operation: Operation, handle: Any = None) -> None:
+        preview, path = vars(self)[PREVIEW_KEY]
+        operation.path = path
+        preview.record(operation, handle)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if PART not in vars(self):  # kept from before, called after
+        if PREVIEW_KEY not in vars(self):  # kept from before, called after
             return type(self).__call__(self, *args, **kwargs)
         raise NotMaterializedError(self._lazify_waiting("called"))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if PART not in vars(self):
+        if PREVIEW_KEY not in vars(self):
             return type(self).forward(self, *args, **kwargs)
         raise NotMaterializedError(self._lazify_waiting("called"))
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any) -> None:
         """What is loaded into the module around waits with it; here are only names."""
-        report_names(self, state_dict, prefix, *rest)  # type: ignore[arg-type]
+        report_missing_and_unexpected_keys(self, state_dict, prefix, *rest)  # type: ignore[arg-type]
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         raise NotMaterializedError(self._lazify_waiting("loaded"))
@@ -418,20 +456,20 @@ class Part(Recorded):
         raise NotMaterializedError(self._lazify_waiting("copied"))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._lazify_quiet:
+        if self._recording_paused:
             super().__setattr__(name, value)
         else:
-            entry = Entry("__setattr__", (name, value), {})
-            self._lazify_do(entry)
-            self._lazify_record(entry)
+            operation = Operation("__setattr__", (name, value), {})
+            self._lazify_apply_now(operation)
+            self._lazify_record(operation)
 
     def __delattr__(self, name: str) -> None:
-        if self._lazify_quiet:
+        if self._recording_paused:
             super().__delattr__(name)
         else:
-            entry = Entry("__delattr__", (name,), {})
-            self._lazify_do(entry)
-            self._lazify_record(entry)
+            operation = Operation("__delattr__", (name,), {})
+            self._lazify_apply_now(operation)
+            self._lazify_record(operation)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -443,14 +481,14 @@ class Part(Recorded):
         return f"{type(self).__name__}(?)"
 
     def _lazify_waiting(self, wanted: str) -> str:
-        path = vars(self)[PART][1]
+        path = vars(self)[PREVIEW_KEY][1]
         return compose(
             f"{path!r} cannot be {wanted} yet: it belongs to a lazy module that waits for its first call",
             fix="module(input)  # once",
         )
 
 
-def report_names(
+def report_missing_and_unexpected_keys(
     module: nn.Module,
     state_dict: Mapping[str, Any],
     prefix: str,
@@ -478,5 +516,7 @@ def _part_class(cls: type[nn.Module]) -> type[nn.Module]:
     if made is None:
         names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
         namespace = {**names, **own_methods(cls)}
-        made = _part_classes[id(cls)] = quiet_subclass(type(cls), cls.__name__, (Part, cls), namespace)
+        made = _part_classes[id(cls)] = subclass_without_hooks(
+            type(cls), cls.__name__, (PreviewSubmodule, cls), namespace
+        )
     return made

@@ -22,25 +22,33 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
+from lazify._module_tree import walk
+from lazify._torch import DYNAMO_HOOK, FOLLOWING_PATHS, tree_map_only, without_symbolic_sizes
+from lazify.attempt import call, materialize_and_call, materialize_with
 from lazify.building import Plan
-from lazify.checkpoints import saved_under, values_in
-from lazify.construction import construct, constructing, original_init, quiet_subclass, set_class
+from lazify.construction import construct, construction_context, original_init, set_class, subclass_without_hooks
 from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
-from lazify.journal import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Entry, Recorded, own_methods
-from lazify.known import KNOWN
-from lazify.materialization import call, first_call, follow
-from lazify.pending import PENDING, Pending, waiting
+from lazify.from_checkpoint import saved_under, values_in
+from lazify.operations import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Operation, RecordsOperations, own_methods
 from lazify.placeholders import Placeholder
+from lazify.preview import CONTENT, Preview, report_missing_and_unexpected_keys
 from lazify.recipe import Recipe, compile_recipe
 from lazify.restoring import random_state
 from lazify.rules import Axis
-from lazify.signatures import NOT_GIVEN, ORIGINAL, VARIADIC, call_signature, function_of, taking, unlazified
-from lazify.skeleton import CONTENT, Skeleton, report_names
+from lazify.signature_reading import (
+    NOT_GIVEN,
+    ORIGINAL_KEY,
+    VARIADIC,
+    call_signature,
+    function_with_signature,
+    original_function,
+    positional_binder,
+)
+from lazify.state import STATE_KEY, LazyState, lazy_state
 from lazify.tables import explained_parameters, signatures_html
-from lazify.torch_private import DYNAMO_HOOK, FOLLOWING_PATHS, concrete, tree_map_only
-from lazify.trees import walk
+from lazify.torch_nn_table import KNOWN
 
-__all__ = ["RECIPE", "LazyInstance", "lazy_class", "pending_of", "rewrite"]
+__all__ = ["RECIPE", "LazyInstance", "decorate", "lazy_class", "state_of"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -55,27 +63,29 @@ LAZY_CLASS = "_lazify_class"
 # Construction
 
 
-def _begin(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """What `__init__` does: bind, then build at once if everything is given, else become lazy."""
     __tracebackhide__ = True  # of a wrong construction, IPython and pytest show the user's line
-    usual = recipe.usual.get((*kwargs, len(args)))
-    given = _given(recipe, module, args, kwargs) if usual is None else usual(*args, **kwargs)
-    observer = constructing.observer
-    if given is not None and (observer is None or not observer(module, recipe, given)):
-        module.__dict__[PENDING] = Pending(recipe, given)
+    usual = recipe.binders_by_call_shape.get((*kwargs, len(args)))
+    given = bind_or_construct(recipe, module, args, kwargs) if usual is None else usual(*args, **kwargs)
+    on_inner_lazy = construction_context.on_inner_lazy
+    if given is not None and (on_inner_lazy is None or not on_inner_lazy(module, recipe, given)):
+        module.__dict__[STATE_KEY] = LazyState(recipe, given)
 
 
-def _given(recipe: Recipe, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+def bind_or_construct(
+    recipe: Recipe, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
     """What was given, by name; None if that was everything, and the module is built."""
     __tracebackhide__ = True
     given = _bound(recipe, args, kwargs)
     if given.keys() >= recipe.rules.keys():
         construct(module, recipe, given)
         return None
-    if recipe.added and not recipe.added.keys() <= given.keys():
+    if recipe.extra_parameters and not recipe.extra_parameters.keys() <= given.keys():
         recipe.bind_strictly(module, *args, **kwargs)  # raises if a required one is missing
-    if not any(p.kind in VARIADIC for p in recipe.shown.parameters.values()):
-        recipe.usual[(*kwargs, len(args))] = taking(given)
+    if not any(p.kind in VARIADIC for p in recipe.signature_with_self.parameters.values()):
+        recipe.binders_by_call_shape[(*kwargs, len(args))] = positional_binder(given)
     return given
 
 
@@ -88,13 +98,13 @@ def _bound(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dic
     return given
 
 
-def _moves(entry: Entry) -> bool:
+def selects_device(operation: Operation) -> bool:
     """Whether such a conversion chooses a device: it takes an empty tensor elsewhere, or fails to."""
 
     def device_after(device: str) -> str:
         probe = nn.Module()
         probe.probe = nn.Parameter(torch.empty(0, device=device))
-        getattr(nn.Module, entry.method)(probe, *entry.args, **entry.kwargs)
+        getattr(nn.Module, operation.method)(probe, *operation.args, **operation.kwargs)
         return probe.probe.device.type
 
     if device_after("cpu") != "cpu":
@@ -105,21 +115,21 @@ def _moves(entry: Entry) -> bool:
         return True
 
 
-def _refuse_sharing(entry: Entry) -> None:
+def _refuse_sharing(operation: Operation) -> None:
     """What torch refuses to do to uninitialized tensors for good, not only for now, it refuses here: `share_memory`."""
     probe = nn.Module()
     probe.probe = nn.UninitializedParameter()
     with suppress(ValueError, NotImplementedError):  # what waits for the real tensor
-        getattr(nn.Module, entry.method)(probe, *entry.args, **entry.kwargs)
+        getattr(nn.Module, operation.method)(probe, *operation.args, **operation.kwargs)
 
 
-def _refuse_moving(entry: Entry, pending: Pending) -> None:
+def refuse_reregistration(operation: Operation, state: LazyState) -> None:
     """A parameter of this instance under another name: how pruning begins, which computes with its values next."""
-    told = () if pending.past.skeleton is None else pending.past.skeleton.placeholders.values()
-    if any(isinstance(each, Placeholder) and any(each is p for p in told) for each in entry.args):
+    told = () if state.history.preview is None else state.history.preview.placeholders.values()
+    if any(isinstance(each, Placeholder) and any(each is p for p in told) for each in operation.args):
         raise NotMaterializedError(
             compose(
-                f"{entry.args[0]!r} cannot be made of a parameter that has no values yet",
+                f"{operation.args[0]!r} cannot be made of a parameter that has no values yet",
                 fix="module.apply(lambda m: ...)  # what waits for the real module: pruning and the like",
             )
         )
@@ -130,10 +140,10 @@ def _refuse_moving(entry: Entry, pending: Pending) -> None:
 
 
 #: What a container would say of its children: unknown yet.
-_CONTAINER = ("__len__", "__iter__", "__getitem__", "__contains__", "__reversed__")
+CONTAINER_METHODS = ("__len__", "__iter__", "__getitem__", "__contains__", "__reversed__")
 
 
-class LazyInstance(Recorded):
+class LazyInstance(RecordsOperations):
     """First base of every lazy class: what instances answer until they become the real module."""
 
     _lazify_recipe: ClassVar[Recipe]
@@ -159,12 +169,12 @@ class LazyInstance(Recorded):
 
     def _infer_parameters(self, module: Any, args: Any, kwargs: Any = None) -> None:
         """Called by Dynamo before it traces a lazy module, with its own fakes of the arguments."""
-        args, kwargs = tree_map_only(torch.Tensor, concrete, (tuple(args), dict(kwargs or {})))
-        first_call(module, args, kwargs, None)
+        args, kwargs = tree_map_only(torch.Tensor, without_symbolic_sizes, (tuple(args), dict(kwargs or {})))
+        materialize_and_call(module, args, kwargs, None)
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """As of torch's own lazy modules: become real for this input, without a call."""
-        first_call(cast("nn.Module", self), args, kwargs, None)
+        materialize_and_call(cast("nn.Module", self), args, kwargs, None)
 
     def has_uninitialized_params(self) -> bool:
         """Those of modules inside included; True where it cannot be told."""
@@ -179,59 +189,59 @@ class LazyInstance(Recorded):
 
     # what is done before
 
-    def _lazify_do(self, entry: Entry) -> Any:
-        if entry.method in CONVERTING:
-            _refuse_sharing(entry)
-            pending_of(self).own_past().moved |= _moves(entry)
-        elif entry.method in (*IMMEDIATE, *HOOKING, "requires_grad_"):
-            if entry.method == "register_parameter":
-                _refuse_moving(entry, pending_of(self))
-            if entry.method in FLAGGING:
-                entry.given = tuple(self._lazify_given())
-            for module in entry.given:
-                getattr(module, entry.method)(*entry.args, **entry.kwargs)
-            stand_in = pending_of(self).attached()
-            result = getattr(nn.Module, entry.method)(stand_in, *entry.args, **entry.kwargs)
+    def _lazify_apply_now(self, operation: Operation) -> Any:
+        if operation.method in CONVERTING:
+            _refuse_sharing(operation)
+            state_of(self).writable_history().device_is_explicit |= selects_device(operation)
+        elif operation.method in (*IMMEDIATE, *HOOKING, "requires_grad_"):
+            if operation.method == "register_parameter":
+                refuse_reregistration(operation, state_of(self))
+            if operation.method in FLAGGING:
+                operation.applied_to = tuple(self._lazify_given())
+            for module in operation.applied_to:
+                getattr(module, operation.method)(*operation.args, **operation.kwargs)
+            attached_to = state_of(self).attached()
+            result = getattr(nn.Module, operation.method)(attached_to, *operation.args, **operation.kwargs)
             if "training" in vars(self):
-                vars(self)["training"] = stand_in.training
-            return self if result is stand_in else result
+                vars(self)["training"] = attached_to.training
+            return self if result is attached_to else result
         return self
 
     def _lazify_given(self) -> Iterator[nn.Module]:
         """Modules given to the constructor that will be in the real module, as far as that can be told."""
-        pending = pending_of(self)
-        given = [value for value in pending.given.values() if isinstance(value, nn.Module)]
+        state = state_of(self)
+        given = [value for value in state.given.values() if isinstance(value, nn.Module)]
         if given:
             with suppress(NotMaterializedError):
-                told = pending.told(cast("nn.Module", self))
-                inside = set() if told is None or told.root is None else {id(each) for _, each in walk(told.root)}
+                told = state.preview_for(cast("nn.Module", self))
+                inside = set() if told is None or told.module is None else {id(each) for _, each in walk(told.module)}
                 yield from (module for module in given if id(module) in inside)
 
-    def _lazify_record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
-        pending_of(self).record(entry, handle)
+    def _lazify_record(self, operation: Operation, handle: RemovableHandle | None = None) -> None:
+        state_of(self).record(operation, handle)
 
-    def _lazify_follow(self, entry: Entry, live: bool) -> None:
-        past = pending_of(self).own_past()
-        past.journal.append(entry)
-        if past.skeleton is not None:
-            past.skeleton.follow(entry, live)
+    def _apply_from_parent(self, operation: Operation, live: bool) -> None:
+        past = state_of(self).writable_history()
+        past.operations.append(operation)
+        if past.preview is not None:
+            past.preview.apply(operation, live)
 
-    def _lazify_handles(self) -> dict[int, RemovableHandle]:
-        return pending_of(self).own_past().handles
+    def _hook_handles(self) -> dict[int, RemovableHandle]:
+        return state_of(self).writable_history().handles
 
-    def _lazify_become_kin(self) -> bool:
+    def materialize_like_copy(self) -> bool:
         """Become real without a call, if this is a copy of one that has become real.
 
         Nothing random is drawn for it: an eager copy would have been made before.
         """
-        pending = waiting(cast("nn.Module", self))
-        if pending is None or pending.past.kin is None or "plan" not in pending.past.kin:
+        state = lazy_state(cast("nn.Module", self))
+        if state is None or state.history.copy_group is None or "plan" not in state.history.copy_group:
             return False
-        plan = replace(pending.past.kin["plan"], module=cast("nn.Module", self))
+        plan = replace(state.history.copy_group["plan"], module=cast("nn.Module", self))
         random = random_state(plan.device)
-        follow(plan)
-        for restore, state in random:
-            restore(state)
+        materialize_with(plan)
+        for restore, before in random:
+            restore(before)
         return True
 
     def _load_from_state_dict(
@@ -244,55 +254,55 @@ class LazyInstance(Recorded):
         Raises:
             InferenceError: if they fit no values; the instance is still lazy, unchanged.
         """
-        pending = pending_of(self)
+        state = state_of(self)
         saved = saved_under(state_dict, prefix)
         module = cast("nn.Module", self)
-        if pending.past.part is not None:  # what is loaded into the module around waits with it; here are only names
-            report_names(module, state_dict, prefix, strict, *lists)
+        if state.history.owner is not None:  # what is loaded into the module around waits with it; here are only names
+            report_missing_and_unexpected_keys(module, state_dict, prefix, strict, *lists)
             return
-        values = values_in(pending.recipe, pending.given, saved, prefix) if saved else None
+        values = values_in(state.recipe, state.given, saved, prefix) if saved else None
         if values is not None:
-            follow(Plan(module, values, ((), {name: each.shape for name, each in saved.items()})))
+            materialize_with(Plan(module, values, ((), {name: each.shape for name, each in saved.items()})))
             module._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
             return
-        report_names(module, state_dict, prefix, strict, *lists)
+        report_missing_and_unexpected_keys(module, state_dict, prefix, strict, *lists)
         if saved:  # what there is waits for the first call
-            state = {name: each.detach().clone() for name, each in saved.items()}
+            tensors = {name: each.detach().clone() for name, each in saved.items()}
             assign = local_metadata.get("assign_to_params_buffers", False)
-            pending.record(Entry("load_state_dict", (state,), {"strict": False, "assign": assign}))
+            state.record(Operation("load_state_dict", (tensors,), {"strict": False, "assign": assign}))
 
     # attributes
 
     def __getattr__(self, name: str) -> Any:
-        pending = vars(self).get(PENDING)
-        if pending is None:
+        state = vars(self).get(STATE_KEY)
+        if state is None:
             if not isinstance(self, LazyInstance):
                 return getattr(self, name)  # another thread has just made it real: look again
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if name in CONTENT:
-            told = pending.told(cast("nn.Module", self))
-            return getattr(self, name) if told is None else vars(cast("nn.Module", told.root))[name]
+            told = state.preview_for(cast("nn.Module", self))
+            return getattr(self, name) if told is None else vars(cast("nn.Module", told.module))[name]
         if not (name.startswith("__") and name.endswith("__")):
-            stand_in = pending.attached()
+            attached_to = state.attached()
             try:
-                return getattr(stand_in, name)
+                return getattr(attached_to, name)
             except AttributeError:
-                if name in (by_name := self._lazify_told(sys._getframe(1))):
+                if name in (by_name := self.known_attributes(sys._getframe(1))):
                     return by_name[name]
         raise NotMaterializedError(_waiting(self, name))
 
-    def _lazify_told(self, caller: FrameType) -> dict[str, Any]:
+    def known_attributes(self, caller: FrameType) -> dict[str, Any]:
         """What can be had by its name: parameters and buffers, attributes that hold arguments,
         and submodules where a dotted path is followed.
 
         (As an attribute, a submodule whose values are unknown would promise too much.)
         """
         try:
-            told = pending_of(self).told(cast("nn.Module", self))
+            told = state_of(self).preview_for(cast("nn.Module", self))
         except NotMaterializedError:
             return {}
-        root: Any = self if told is None else told.root
-        facts = vars(root).keys() if told is None else told.facts & vars(root).keys()
+        root: Any = self if told is None else told.module
+        facts = vars(root).keys() if told is None else told.constant_attributes & vars(root).keys()
         by_path = caller.f_code in FOLLOWING_PATHS
         modules = root._modules if by_path else {}
         return {**{name: vars(root)[name] for name in facts}, **root._parameters, **root._buffers, **modules}
@@ -301,116 +311,118 @@ class LazyInstance(Recorded):
         if name == "__class__":
             object.__setattr__(self, name, value)
             return
-        pending = pending_of(self)
-        stand_in = pending.attached()
-        nn.Module.__setattr__(stand_in, name, value)
-        if name in vars(stand_in):
+        state = state_of(self)
+        attached_to = state.attached()
+        nn.Module.__setattr__(attached_to, name, value)
+        if name in vars(attached_to):
             vars(self)[name] = value
         else:
             vars(self).pop(name, None)
-        pending.record(Entry("__setattr__", (name, value), {}))
+        state.record(Operation("__setattr__", (name, value), {}))
 
     def __delattr__(self, name: str) -> None:
-        pending = pending_of(self)
+        state = state_of(self)
         try:
-            nn.Module.__delattr__(pending.attached(), name)
+            nn.Module.__delattr__(state.attached(), name)
         except AttributeError:
-            if name not in self._lazify_told(sys._getframe()):
+            if name not in self.known_attributes(sys._getframe()):
                 raise NotMaterializedError(_waiting(self, name)) from None
         vars(self).pop(name, None)
-        pending.record(Entry("__delattr__", (name,), {}))
+        state.record(Operation("__delattr__", (name,), {}))
 
     def __dir__(self) -> Iterable[str]:
-        pending = waiting(cast("nn.Module", self))
-        known = () if pending is None else (*vars(pending.attached()), *self._lazify_told(sys._getframe()))
+        state = lazy_state(cast("nn.Module", self))
+        known = () if state is None else (*vars(state.attached()), *self.known_attributes(sys._getframe()))
         return sorted({*dir(type(self)), *known})
 
     # seeing
 
     def __repr__(self) -> str:
-        pending = waiting(cast("nn.Module", self))
-        if pending is None:  # another thread is making it real
+        state = lazy_state(cast("nn.Module", self))
+        if state is None:  # another thread is making it real
             return object.__repr__(self)
-        shown = [*pending.recipe.signature.parameters, *pending.recipe.added]
-        shown += [name for name in pending.recipe.rules if name not in shown]
+        shown = [*state.recipe.original_signature.parameters, *state.recipe.extra_parameters]
+        shown += [name for name in state.recipe.rules if name not in shown]
         parts = []
         for name in shown:
-            if name in pending.given:
-                parts.append(f"{name}={pending.given[name]!r}")
-            elif name in pending.recipe.rules:
+            if name in state.given:
+                parts.append(f"{name}={state.given[name]!r}")
+            elif name in state.recipe.rules:
                 parts.append(f"{name}=?")
-        return f"{pending.recipe.name}({', '.join(parts)})"
+        return f"{state.recipe.name}({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         """For Jupyter: the two signatures, what was given, and where the rest will come from."""
-        pending = waiting(cast("nn.Module", self))
-        if pending is None:
+        state = lazy_state(cast("nn.Module", self))
+        if state is None:
             return f"<pre>{html.escape(repr(self))}</pre>"
-        recipe = pending.recipe
+        recipe = state.recipe
         parameters = explained_parameters(recipe)
-        return signatures_html(recipe.wrapped.__name__, recipe.called, parameters, pending.given, repr(self))
+        return signatures_html(recipe.wrapped.__name__, recipe.display_name, parameters, state.given, repr(self))
 
     # copies
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        pending = pending_of(self)
-        return _revive, _address(type(self), pending.recipe), self._lazify_state(pending.copy(copy))
+        state = state_of(self)
+        return unpickle, pickle_reference(type(self), state.recipe), self._lazify_state(state.copy(copy))
 
-    def _lazify_state(self, twin: Pending) -> tuple[Any, ...]:
-        told = twin.handed_out()
-        own = {name: value for name, value in vars(self).items() if name != PENDING}
-        past = twin.past
-        return twin.given, past.journal, past.stand_in, past.moved, told, own
+    def _lazify_state(self, twin: LazyState) -> tuple[Any, ...]:
+        told = twin.copyable_placeholders()
+        own = {name: value for name, value in vars(self).items() if name != STATE_KEY}
+        past = twin.history
+        return twin.given, past.operations, past.attached_to, past.device_is_explicit, told, own
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        given, journal, stand_in, moved, told, own = state
-        pending = Pending(type(self)._lazify_recipe, given)
-        past = pending.own_past()
-        past.journal, past.stand_in, past.moved = journal, stand_in, moved
+    def __setstate__(self, saved: tuple[Any, ...]) -> None:
+        given, operations, attached_to, moved, told, own = saved
+        state = LazyState(type(self)._lazify_recipe, given)
+        past = state.writable_history()
+        past.operations, past.attached_to, past.device_is_explicit = operations, attached_to, moved
         if told is not None:
-            past.skeleton = Skeleton(told, len(journal))
-            past.skeleton.belong(self)
-        vars(self).update(own, **{PENDING: pending})
+            past.preview = Preview(told, len(operations))
+            past.preview.set_owner(self)
+        vars(self).update(own, **{STATE_KEY: state})
 
     def __copy__(self) -> Any:
         """A shallow copy: shares what was given, has a journal of its own."""
         twin = object.__new__(type(self))
-        twin.__setstate__(self._lazify_state(pending_of(self).copy(copy)))
+        twin.__setstate__(self._lazify_state(state_of(self).copy(copy)))
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """A copy that becomes real on its own; if its parameters are used before its call, as the first of its kin."""
         twin = memo[id(self)] = object.__new__(type(self))
-        pending = pending_of(self)
-        copied = pending.copy(lambda value: deepcopy(value, memo))
-        own = {name: deepcopy(value, memo) for name, value in vars(self).items() if name != PENDING}
-        vars(twin).update(own, **{PENDING: copied})
-        if copied.past.skeleton is not None:
-            copied.past.skeleton.belong(twin)
-        pending.own_past().kin = copied.own_past().kin = {} if pending.past.kin is None else pending.past.kin
+        state = state_of(self)
+        copied = state.copy(lambda value: deepcopy(value, memo))
+        own = {name: deepcopy(value, memo) for name, value in vars(self).items() if name != STATE_KEY}
+        vars(twin).update(own, **{STATE_KEY: copied})
+        if copied.history.preview is not None:
+            copied.history.preview.set_owner(twin)
+        state.writable_history().copy_group = copied.writable_history().copy_group = (
+            {} if state.history.copy_group is None else state.history.copy_group
+        )
         return twin
 
 
 setattr(LazyInstance, DYNAMO_HOOK, None)
 
 
-def pending_of(module: Any) -> Pending:
-    pending: Pending = vars(module)[PENDING]
-    return pending
+def state_of(module: Any) -> LazyState:
+    state: LazyState = vars(module)[STATE_KEY]
+    return state
 
 
 def _waiting(module: LazyInstance, name: str) -> str:
-    pending = pending_of(module)
-    missing = [n for n in pending.recipe.rules if n not in pending.given]
-    given = f"{pending.recipe.called}(..., {'=..., '.join(missing)}=...)"
+    state = state_of(module)
+    missing = [n for n in state.recipe.rules if n not in state.given]
+    given = f"{state.recipe.display_name}(..., {'=..., '.join(missing)}=...)"
     return compose(
-        f"attribute {name!r} is not known yet: this {pending.recipe.name} waits for its first call",
+        f"attribute {name!r} is not known yet: this {state.recipe.name} waits for its first call",
         [("to be inferred", ", ".join(missing))],
         f"module(input)  # once, or materialize(module, input)\n{given}  # or give them",
     )
 
 
-def _address(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
+def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
     """What `_revive` finds the lazy class by in another process.
 
     Raises:
@@ -444,7 +456,7 @@ def _is_importable(function: Any) -> bool:
     return found is function
 
 
-def _revive(where: Any, options: Any, decorated: bool) -> nn.Module:
+def unpickle(where: Any, options: Any, decorated: bool) -> nn.Module:
     """Unpickle: an empty lazy instance; `__setstate__` follows."""
     lazy: Any
     if isinstance(where, str):
@@ -470,7 +482,7 @@ def lazy_class(wrapped: type[M], options: tuple[tuple[str, Any], ...] | None) ->
     key = (id(wrapped), options and tuple((name, _identity(rule)) for name, rule in options))
     made = _lazy_classes.get(key)
     if made is None:
-        made = _make(compile_recipe(wrapped, options))
+        made = make_lazy_class(compile_recipe(wrapped, options))
         _lazy_classes[key] = made
     return made  # type: ignore[return-value]
 
@@ -484,12 +496,12 @@ def _identity(rule: Any) -> Any:
     return rule
 
 
-def _make(recipe: Recipe) -> type[nn.Module]:
+def make_lazy_class(recipe: Recipe) -> type[nn.Module]:
     """A subclass of the wrapped class whose instances are lazy; the wrapped class does not notice."""
     wrapped = recipe.wrapped
     doc = _documented(recipe)
     namespace: dict[str, Any] = {
-        "__module__": _home(recipe),
+        "__module__": module_for(recipe),
         "__qualname__": recipe.name,
         "__doc__": doc,
         RECIPE: recipe,
@@ -500,24 +512,26 @@ def _make(recipe: Recipe) -> type[nn.Module]:
     if wrapped.get_extra_state is not nn.Module.get_extra_state:
         namespace["get_extra_state"] = _told_extra_state(wrapped)
     if not recipe.decorated:
-        namespace["__init__"] = _signed(recipe, functools.partial(_begin, recipe), recipe.init)
-    if recipe.new is not None:
-        namespace["__new__"] = _signed(recipe, _plain_new, recipe.new)
+        namespace["__init__"] = with_lazy_signature(recipe, functools.partial(init_lazy, recipe), recipe.original_init)
+    if recipe.original_new is not None:
+        namespace["__new__"] = with_lazy_signature(recipe, _plain_new, recipe.original_new)
     for name in _class_attributes(wrapped):
         namespace.setdefault(name, _ClassAttribute(name))
-    for name in _CONTAINER:
+    for name in CONTAINER_METHODS:
         if hasattr(wrapped, name):
             namespace[name] = _unknown_content(name)
     if hasattr(wrapped, "__len__"):
         namespace["__bool__"] = lambda self: True
-    metaclass: Any = type(wrapped) if recipe.metaclass_call is None else _quiet_metaclass(type(wrapped))
+    metaclass: Any = type(wrapped) if recipe.original_metaclass_call is None else _quiet_metaclass(type(wrapped))
     # last, so that it adds nothing: the name under which torch's own tools, Dynamo first, know lazy modules
-    torchs = () if issubclass(wrapped, LazyModuleMixin) else (LazyModuleMixin,)
-    made: type[nn.Module] = quiet_subclass(metaclass, recipe.name, (LazyInstance, wrapped, *torchs), namespace)
+    torch_class = () if issubclass(wrapped, LazyModuleMixin) else (LazyModuleMixin,)
+    made: type[nn.Module] = subclass_without_hooks(
+        metaclass, recipe.name, (LazyInstance, wrapped, *torch_class), namespace
+    )
     return made
 
 
-def _home(recipe: Recipe) -> str:
+def module_for(recipe: Recipe) -> str:
     """The module in which the lazy class is found by its name, or one where nothing else is."""
     if recipe.options is None and recipe.wrapped in KNOWN:
         return "lazify.nn"
@@ -536,20 +550,20 @@ class _ClassAttribute:
 
     def __get__(self, instance: Any, owner: type) -> Any:
         value = getattr(getattr(owner, RECIPE).wrapped, self.name)
-        if instance is None or (pending := waiting(instance)) is None:
+        if instance is None or (state := lazy_state(instance)) is None:
             return value
         try:
-            told = pending.told(instance)
+            told = state.preview_for(instance)
         except NotMaterializedError:
-            if self.name in pending.recipe.signature.parameters:
+            if self.name in state.recipe.original_signature.parameters:
                 raise
             return value
         if told is None:
             return getattr(instance, self.name)
-        own = vars(cast("nn.Module", told.root))
-        if self.name in told.facts and self.name in own:
+        own = vars(cast("nn.Module", told.module))
+        if self.name in told.constant_attributes and self.name in own:
             return own[self.name]
-        if self.name in own or self.name in told.unknown:
+        if self.name in own or self.name in told.size_dependent_attributes:
             raise NotMaterializedError(_waiting(instance, self.name))
         return value
 
@@ -563,12 +577,12 @@ def _class_attributes(wrapped: type) -> list[str]:
     return [n for n, value in found.items() if isinstance(value, _PLAIN) and n[0] != "_" and not hasattr(nn.Module, n)]
 
 
-def _signed(recipe: Recipe, behaviour: Callable[..., Any], original: Callable[..., Any]) -> Any:
+def with_lazy_signature(recipe: Recipe, behaviour: Callable[..., Any], original: Callable[..., Any]) -> Any:
     """In the place of `original`: its name and doc, the lazified signature; what it does, `behaviour` does."""
-    shown = function_of(recipe.shown)
+    shown = function_with_signature(recipe.signature_with_self)
     functools.update_wrapper(shown, original, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
     shown.__doc__ = original.__doc__ or _inferred(recipe)
-    setattr(shown, ORIGINAL, original)
+    setattr(shown, ORIGINAL_KEY, original)
     return wrapt.FunctionWrapper(shown, behaviour)
 
 
@@ -579,15 +593,15 @@ def _plain_new(wrapped: Any, _: None, args: tuple[Any, ...], kwargs: dict[str, A
 def _lazy_forward(wrapped: type[nn.Module]) -> Callable[..., Any]:
     @functools.wraps(wrapped.forward)
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return first_call(self, args, kwargs, "forward")
+        return materialize_and_call(self, args, kwargs, "forward")
 
     return forward
 
 
 def _told_extra_state(wrapped: type[nn.Module]) -> Callable[..., Any]:
     def get_extra_state(self: nn.Module) -> Any:
-        told = pending_of(self).told(self)
-        return wrapped.get_extra_state(self if told is None or told.root is None else told.root)
+        told = state_of(self).preview_for(self)
+        return wrapped.get_extra_state(self if told is None or told.module is None else told.module)
 
     return get_extra_state
 
@@ -601,14 +615,14 @@ def _unknown_content(name: str) -> Callable[..., NoReturn]:
 
 def _quiet_metaclass(metaclass: Any) -> Any:
     """A metaclass whose `__call__` leaves lazy instances alone and is otherwise that of `metaclass`."""
-    call = unlazified(metaclass.__call__)
+    call = original_function(metaclass.__call__)
 
     def __call__(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if _is_original_construction(cls, args, kwargs):
             return call(cls, *args, **kwargs)
         return type.__call__(cls, *args, **kwargs)
 
-    setattr(__call__, ORIGINAL, call)
+    setattr(__call__, ORIGINAL_KEY, call)
     namespace = {
         "__call__": __call__,
         "__signature__": property(lambda cls: call_signature(cls.__init__)),
@@ -634,11 +648,11 @@ def _inferred(recipe: Recipe) -> str:
 # The decorator form: the class itself becomes lazily constructed
 
 
-def rewrite(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M]:
+def decorate(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M]:
     """Replace the constructor of `cls`, in place, by the lazified one."""
     recipe = compile_recipe(cls, options, decorated=True)
     setattr(cls, RECIPE, recipe)
-    setattr(cls, LAZY_CLASS, (_make(recipe),))
+    setattr(cls, LAZY_CLASS, (make_lazy_class(recipe),))
 
     def __init__(wrapped: Any, self: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         __tracebackhide__ = True
@@ -647,21 +661,21 @@ def rewrite(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M
             original_init(self, recipe, args, kwargs)
         else:
             lazy = _lazy_class_of_decorated(type(self))
-            _begin(getattr(lazy, RECIPE), wrapped, self, args, kwargs)
-            if waiting(self) is not None:
+            init_lazy(getattr(lazy, RECIPE), wrapped, self, args, kwargs)
+            if lazy_state(self) is not None:
                 set_class(self, lazy)
 
-    setattr(cls, "__init__", _signed(recipe, __init__, recipe.init))
-    if recipe.new is not None:
+    setattr(cls, "__init__", with_lazy_signature(recipe, __init__, recipe.original_init))
+    if recipe.original_new is not None:
         _rewrite_new(cls, recipe)
-    if recipe.metaclass_call is not None:
+    if recipe.original_metaclass_call is not None:
         setattr(cls, "__class__", _quiet_metaclass(type(cls)))
     cls.__doc__ = _documented(recipe)
     return cls
 
 
 def _rewrite_new(cls: type[nn.Module], recipe: Recipe) -> None:
-    new = recipe.new
+    new = recipe.original_new
     assert new is not None
 
     def __new__(wrapped: Any, _: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -670,7 +684,7 @@ def _rewrite_new(cls: type[nn.Module], recipe: Recipe) -> None:
             return new(*args, **kwargs)
         return object.__new__(klass)
 
-    setattr(cls, "__new__", _signed(recipe, __new__, new))
+    setattr(cls, "__new__", with_lazy_signature(recipe, __new__, new))
 
 
 def _is_original_construction(cls: type, args: Any, kwargs: Any, decorated: type | None = None) -> bool:
@@ -683,9 +697,9 @@ def _is_original_construction(cls: type, args: Any, kwargs: Any, decorated: type
     recipe: Recipe | None = definer.__dict__.get(RECIPE)
     if recipe is None or (decorated is not None and definer is not decorated):
         return True
-    if any(issubclass(cls, each) for each in constructing.classes):
+    if any(issubclass(cls, each) for each in construction_context.classes):
         try:
-            recipe.signature.bind(*args, **kwargs)
+            recipe.original_signature.bind(*args, **kwargs)
         except TypeError:
             return False
         return True
@@ -694,10 +708,10 @@ def _is_original_construction(cls: type, args: Any, kwargs: Any, decorated: type
 
 def _refuse_markers(recipe: Recipe, args: Any, kwargs: Any) -> None:
     """A rule that stands as a default is no value: the original constructor needs the argument."""
-    marked = [p for p in recipe.signature.parameters.values() if isinstance(p.default, Axis)]
+    marked = [p for p in recipe.original_signature.parameters.values() if isinstance(p.default, Axis)]
     if not marked:
         return
-    bound = recipe.signature.bind_partial(*args, **kwargs).arguments
+    bound = recipe.original_signature.bind_partial(*args, **kwargs).arguments
     for p in marked:
         if p.name not in bound:
             raise TypeError(
@@ -716,6 +730,6 @@ def _lazy_class_of_decorated(cls: type[nn.Module]) -> type[nn.Module]:
     held: tuple[type[nn.Module]] | None = cls.__dict__.get(LAZY_CLASS)
     if held is None:
         base: Recipe = getattr(cls, RECIPE)
-        held = (_make(compile_recipe(cls, base.options, decorated=True)),)
+        held = (make_lazy_class(compile_recipe(cls, base.options, decorated=True)),)
         setattr(cls, LAZY_CLASS, held)
     return held[0]

@@ -21,32 +21,32 @@ from typing_extensions import get_overloads
 __all__ = [
     "ANYTHING",
     "NOT_GIVEN",
-    "ORIGINAL",
+    "ORIGINAL_KEY",
     "POSITIONAL",
     "VARIADIC",
-    "Source",
+    "RawText",
     "annotations_of",
-    "arrange",
     "binder",
     "call_signature",
     "constructor_signature",
-    "function_of",
+    "function_with_signature",
     "method_signature",
+    "original_function",
     "overloads_in_source",
-    "reduce",
-    "taking",
-    "unlazified",
+    "positional_binder",
+    "to_args_kwargs",
+    "without_parameters",
 ]
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 #: Where a rewritten function keeps the one it stands for.
-ORIGINAL = "_lazify_original"
+ORIGINAL_KEY = "_lazify_original"
 SELF = Parameter("self", Parameter.POSITIONAL_ONLY)
 ANYTHING = Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)])
 
 
-class Source(str):
+class RawText(str):
     """Text that a `Signature` shows as it is, without quotes."""
 
     __repr__ = str.__str__
@@ -113,13 +113,13 @@ def constructor_signature(cls: type) -> Signature:
     return _read(getattr(cls, "__init__"), cls)
 
 
-def unlazified(function: Any) -> Any:
+def original_function(function: Any) -> Any:
     """The function that a decorated class had under this name before."""
-    return getattr(function, ORIGINAL, function)
+    return getattr(function, ORIGINAL_KEY, function)
 
 
 def _read(init: Callable[..., Any], cls: type) -> Signature:
-    init = unlazified(init)
+    init = original_function(init)
     signature = call_signature(init)
     variadic = [p for p in signature.parameters.values() if p.kind in VARIADIC]
     if not variadic:
@@ -230,7 +230,7 @@ def _target(passed: _PassedOn, init: Callable[..., Any], cls: type) -> Callable[
         named = getattr(inspect.unwrap(init), "__globals__", {}).get(passed.target)
         return getattr(named, "__init__", None) if isinstance(named, type) else None
     mro = cls.__mro__
-    own = [place for place, c in enumerate(mro) if unlazified(c.__dict__.get("__init__")) is init]
+    own = [place for place, c in enumerate(mro) if original_function(c.__dict__.get("__init__")) is init]
     if not own:
         return None
     # the last: `super()` means the class that wrote the function, whoever took it over by assignment
@@ -288,7 +288,7 @@ def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | 
 # Rewriting
 
 
-def reduce(signature: Signature, drop: Iterable[str], add: Iterable[Parameter] = ()) -> Signature:
+def without_parameters(signature: Signature, drop: Iterable[str], add: Iterable[Parameter] = ()) -> Signature:
     """`signature` without the parameters `drop`, with the keyword-only parameters `add`.
 
     >>> def init(in_channels, out_channels, *, bias=True): ...
@@ -342,7 +342,7 @@ def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Cal
     return _function(parameters, name)
 
 
-def function_of(signature: Signature) -> Callable[..., dict[str, Any]]:
+def function_with_signature(signature: Signature) -> Callable[..., dict[str, Any]]:
     """A function that has this signature wherever one may look: in its code, its defaults, its annotations.
 
     >>> shown = function_of(Signature([SELF, Parameter("bias", Parameter.KEYWORD_ONLY, default=True)]))
@@ -355,13 +355,13 @@ def function_of(signature: Signature) -> Callable[..., dict[str, Any]]:
     return cast("Callable[..., dict[str, Any]]", function)
 
 
-def taking(names: Iterable[str]) -> Callable[..., dict[str, Any]]:
+def positional_binder(names: Iterable[str]) -> Callable[..., dict[str, Any]]:
     """A function that returns its arguments by these names, each passed in its place or by keyword.
 
     >>> taking(["out_channels", "bias"])(8, bias=False)
     {'out_channels': 8, 'bias': False}
     """
-    return _function([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names], "taking")
+    return _function([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names], "positional_binder")
 
 
 def _function(parameters: Sequence[Parameter], name: str) -> Callable[..., dict[str, Any]]:
@@ -392,7 +392,7 @@ def _function(parameters: Sequence[Parameter], name: str) -> Callable[..., dict[
     return function
 
 
-def arrange(signature: Signature, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def to_args_kwargs(signature: Signature, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The `(args, kwargs)` that pass `arguments` (by parameter name) to a function of this signature.
 
     Everything goes by keyword unless the signature forbids it.

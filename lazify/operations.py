@@ -16,9 +16,18 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
-from lazify.trees import own_tensors, walk
+from lazify._module_tree import own_tensors, walk
 
-__all__ = ["CONVERTING", "FLAGGING", "HOOKING", "IMMEDIATE", "Entry", "Recorded", "attached", "own_methods"]
+__all__ = [
+    "CONVERTING",
+    "FLAGGING",
+    "HOOKING",
+    "IMMEDIATE",
+    "Operation",
+    "RecordsOperations",
+    "attached",
+    "own_methods",
+]
 
 #: Set flags: what is the user's own gets them at once.
 FLAGGING = ("train", "eval", "requires_grad_")
@@ -43,40 +52,40 @@ HOOKING = """
 
 
 @dataclass(eq=False)
-class Entry:
+class Operation:
     """One thing done to a module that does not exist yet."""
 
     method: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    hook: int | None = None  # id of the hook that it registered
+    hook_id: int | None = None  # id of the hook that it registered
     path: str = ""  # of the submodule that it was done to
-    removed: bool = False  # that hook
-    given: tuple[nn.Module, ...] = ()  # constructor arguments to which it was done at once
+    hook_removed: bool = False  # that hook
+    applied_to: tuple[nn.Module, ...] = ()  # constructor arguments to which it was done at once
 
 
-class Recorded:
+class RecordsOperations:
     """A module that does not exist yet: what is done to it goes into a journal."""
 
     # no __slots__ here: with a __dict__ of its own this base has the layout of nn.Module,
     # without which Python refuses to assign __class__
 
     #: Whether something that was recorded is being done right now: its inner steps are not recorded again.
-    _lazify_quiet: bool = False
+    _recording_paused: bool = False
 
-    def _lazify_do(self, entry: Entry) -> Any:
+    def _lazify_apply_now(self, operation: Operation) -> Any:
         """Do it at once, as far as possible, and return what the method of `nn.Module` would."""
         raise NotImplementedError
 
-    def _lazify_handles(self) -> dict[int, RemovableHandle]:
+    def _hook_handles(self) -> dict[int, RemovableHandle]:
         """Where the handles on its hooks are kept."""
         raise NotImplementedError
 
-    def _lazify_follow(self, entry: Entry, live: bool) -> None:
+    def _apply_from_parent(self, operation: Operation, live: bool) -> None:
         """Take note of what was done to a module around."""
         raise NotImplementedError
 
-    def _lazify_record(self, entry: Entry, handle: RemovableHandle | None = None) -> None:
+    def _lazify_record(self, operation: Operation, handle: RemovableHandle | None = None) -> None:
         raise NotImplementedError
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
@@ -96,22 +105,24 @@ def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
     name = original.__name__
 
     @functools.wraps(original)
-    def method(self: Recorded, *args: Any, **kwargs: Any) -> Any:
-        if self._lazify_quiet:
+    def method(self: RecordsOperations, *args: Any, **kwargs: Any) -> Any:
+        if self._recording_paused:
             return original(self, *args, **kwargs)
         _signature(original).bind(self, *args, **kwargs)
-        entry = (_conversion(args[0]) if name == "_apply" and args else None) or Entry(name, args, kwargs)
-        result = self._lazify_do(entry)
+        operation = (conversion_from_closure(args[0]) if name == "_apply" and args else None) or Operation(
+            name, args, kwargs
+        )
+        result = self._lazify_apply_now(operation)
         handle = result if name in HOOKING else None
         if handle is not None:
-            entry.hook = handle.id
-        self._lazify_record(entry, handle)
+            operation.hook_id = handle.id
+        self._lazify_record(operation, handle)
         return None if name in ("compile", "zero_grad", *OWN) else result
 
     return method
 
 
-def _conversion(function: Any) -> Entry | None:
+def conversion_from_closure(function: Any) -> Operation | None:
     """What a conversion of the model around looks like here: `_apply` with a local function, which cannot be pickled.
 
     `model.to(...)` and the like hand such a function to every module inside; its name and what it holds tell which.
@@ -122,12 +133,12 @@ def _conversion(function: Any) -> Entry | None:
     held = dict(inspect.getclosurevars(function).nonlocals)
     if "convert_to_format" in held:
         held["memory_format"] = held.pop("convert_to_format")
-    given = {key: value for key, value in held.items() if value is not None}
-    return Entry(name, (), given) if name in CONVERTING else None
+    applied_to = {key: value for key, value in held.items() if value is not None}
+    return Operation(name, (), applied_to) if name in CONVERTING else None
 
 
 for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):
-    setattr(Recorded, _name, _recorded(getattr(nn.Module, _name)))
+    setattr(RecordsOperations, _name, _recorded(getattr(nn.Module, _name)))
 
 
 def own_methods(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
@@ -135,9 +146,13 @@ def own_methods(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
     return {name: _recorded(getattr(cls, name)) for name in OWN if inspect.isfunction(getattr(cls, name, None))}
 
 
-def attached(journal: Iterable[Entry]) -> Iterator[Any]:
+def attached(operations: Iterable[Operation]) -> Iterator[Any]:
     """The modules and tensors of the user's own to which things are done at once, and what is inside."""
-    for value in (value for entry in journal for value in (*entry.args, *entry.kwargs.values(), *entry.given)):
+    for value in (
+        value
+        for operation in operations
+        for value in (*operation.args, *operation.kwargs.values(), *operation.applied_to)
+    ):
         if isinstance(value, torch.Tensor):
             yield value
         elif isinstance(value, nn.Module):

@@ -12,7 +12,7 @@ from torch import nn
 
 from lazify.rules import Axis, Computed, Rule
 
-__all__ = ["KNOWN", "is_torchs", "known"]
+__all__ = ["KNOWN", "is_unmodified_torch_class", "table_row"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ _ROWS: Mapping[str, Row] = {
 KNOWN: Mapping[type[nn.Module], Row] = {getattr(nn, name): row for name, row in _ROWS.items() if hasattr(nn, name)}
 
 
-def known(cls: type[nn.Module], forward: Iterable[str]) -> Row | None:
+def table_row(cls: type[nn.Module], forward: Iterable[str]) -> Row | None:
     """The row of `cls` or of its nearest base in the table.
 
     A subclass may have renamed the arguments of `forward` (torch's own quantised ones do): a rule that
@@ -96,7 +96,7 @@ def known(cls: type[nn.Module], forward: Iterable[str]) -> Row | None:
     return Row(fitted(row.inferred), fitted(row.named or {}))
 
 
-def is_torchs(cls: type[nn.Module]) -> bool:
+def is_unmodified_torch_class(cls: type[nn.Module]) -> bool:
     """Whether constructor and `forward` of `cls` are those that the table describes."""
     base: Any = next((base for base in cls.__mro__ if base in KNOWN), None)
     return base is not None and getattr(cls, "__init__") is base.__init__ and cls.forward is base.forward

@@ -27,21 +27,21 @@ _INPUT_FEATURES = re.compile(
 #: Whole shapes of an input.
 _INPUT_SHAPES = re.compile(r"(in|input|image|img|obs|observation)_shape|(image|img)_size|input_resolution")
 #: A width that is also the input's, where no clearer name stands beside it and it is required: channels ...
-_OWN_CHANNELS = "num_features num_channels n_channels nchannels channels channel chan nc n_chan C c1 planes ch".split()
+WIDTH_CHANNELS = "num_features num_channels n_channels nchannels channels channel chan nc n_chan C c1 planes ch".split()
 #: ... and features.
-_OWN_FEATURES = """
+WIDTH_FEATURES = """
     embed_dim embed_size emb_size emb_dim dim dims n_dim n_dims d_model dmodel model_dim feat_dim feature_dim
     feature_size features n_features n_feats normalized_shape num_hiddens n_embd width node_dim
 """.split()
 #: Only as the first size of all: elsewhere it is the user's to choose.
-_OWN_FIRST = "hidden_size hidden_dim hidden_channels hidden hidden_features feat filters embedding_dim".split()
+WIDTH_IF_FIRST = "hidden_size hidden_dim hidden_channels hidden hidden_features feat filters embedding_dim".split()
 #: What may stand before the first size without being one.
-_NO_SIZE = re.compile(
+NOT_A_SIZE = re.compile(
     r"(n|num|number)_.*|.*heads?|depth|layers|spatial_dims|dimension|ndim|mode|kind|dropout|act.*|norm.*"
 )
 
 #: A further input's size: parameter name (or `<argument>_<suffix>` below) -> arguments of forward it may mean.
-_SIDE_INPUTS: Mapping[str, tuple[str, ...]] = {
+SECONDARY_INPUTS: Mapping[str, tuple[str, ...]] = {
     "edge_dim": ("edge_attr", "edge_feat", "edge_feats", "edge_features"),
     "context_input_size": ("context",),
     "cross_attention_dim": ("encoder_hidden_states", "context"),
@@ -53,7 +53,7 @@ _SIDE_INPUTS: Mapping[str, tuple[str, ...]] = {
 #: Suffixes of `<argument>_<suffix>`: the size of that argument of `forward` (`context_dim`, `cond_channels`).
 _SUFFIXES = {"dim": -1, "size": -1, "features": -1, "feats": -1, "width": -1, "channels": 1, "chans": 1, "ch": 1}
 #: The arguments for which that holds in any class. Others (`act_dim` beside `act`) may be there to be chosen.
-_SIDE_ARGUMENTS = "query q key k value v context ctx cond condition memory src tgt".split()
+SECONDARY_ARGUMENTS = "query q key k value v context ctx cond condition memory src tgt".split()
 
 
 #: Annotations that leave room for a size, and those that leave none; others may be anybody's alias.
@@ -76,15 +76,15 @@ def conventional(name: str, forward: Iterable[str]) -> Rule | None:
     arguments = list(forward)
     if (rule := _of_argument(name, arguments)) is not None:
         return rule
-    if _INPUT_CHANNELS.fullmatch(name) or name in _OWN_CHANNELS:
+    if _INPUT_CHANNELS.fullmatch(name) or name in WIDTH_CHANNELS:
         return Axis(1)
-    if _INPUT_FEATURES.fullmatch(name) or name in _OWN_FEATURES or name in _OWN_FIRST:
+    if _INPUT_FEATURES.fullmatch(name) or name in WIDTH_FEATURES or name in WIDTH_IF_FIRST:
         return Axis(-1)
     return None
 
 
 def _of_argument(name: str, forward: list[str]) -> Rule | None:
-    for argument in _SIDE_INPUTS.get(name, ()):
+    for argument in SECONDARY_INPUTS.get(name, ()):
         if argument in forward:
             return Axis(-1, of=argument)
     stem, _, suffix = name.rpartition("_")
@@ -115,7 +115,7 @@ def guess_parameters(signature: inspect.Signature, forward: Iterable[str]) -> li
 
 
 def _is_side_input(name: str, forward: list[str]) -> bool:
-    known = name in _SIDE_INPUTS or name.rpartition("_")[0] in _SIDE_ARGUMENTS
+    known = name in SECONDARY_INPUTS or name.rpartition("_")[0] in SECONDARY_ARGUMENTS
     return known and _of_argument(name, forward) is not None
 
 
@@ -131,10 +131,10 @@ def _own_size(parameters: list[inspect.Parameter]) -> inspect.Parameter | None:
     """The first required width."""
     required = [p for p in parameters if p.default is p.empty and not _is_sequence(p)]
     for p in required:
-        if p.name in _OWN_CHANNELS or p.name in _OWN_FEATURES:
+        if p.name in WIDTH_CHANNELS or p.name in WIDTH_FEATURES:
             return p
-    first = next((p for p in required if not _NO_SIZE.fullmatch(p.name)), None)
-    return first if first is not None and first.name in _OWN_FIRST else None
+    first = next((p for p in required if not NOT_A_SIZE.fullmatch(p.name)), None)
+    return first if first is not None and first.name in WIDTH_IF_FIRST else None
 
 
 def _annotation(p: inspect.Parameter) -> str:

@@ -21,27 +21,27 @@ from torch.utils._pytree import tree_map_only
 
 __all__ = [
     "ALLOWED_ON_UNINITIALIZED",
+    "COMPILED_CALL",
     "DYNAMO_HOOK",
     "FAKE_LOGGERS",
     "FOLLOWING_PATHS",
-    "GATE",
     "GLOBAL_PRE_HOOKS",
     "MODULE_CALL",
     "FakeMode",
     "any_autocast",
-    "concrete",
     "fakes_cannot_follow",
     "function_modes",
-    "hidden_from_dynamo",
     "in_fake_mode",
     "inside_transform",
+    "is_fx_tracing",
     "is_made_here",
     "is_shared_with_autograd",
     "load_fakes",
     "outside_transforms",
-    "traces",
+    "skip_dynamo",
     "tree_map_only",
     "unset_fake_mode",
+    "without_symbolic_sizes",
     "without_torch_function",
 ]
 
@@ -63,7 +63,7 @@ class FakeMode(_fake.FakeTensorMode):
 
 
 #: `nn.Module.__call__` goes through this attribute of the instance where it is set (`Module.compile` does).
-GATE = "_compiled_call_impl"
+COMPILED_CALL = "_compiled_call_impl"
 
 #: Dynamo takes a module with this attribute for lazy, and calls its `_infer_parameters` before tracing it.
 DYNAMO_HOOK = "_initialize_hook"
@@ -92,7 +92,7 @@ def load_fakes() -> None:
         torch.empty(1) + 1
 
 
-def traces(*arguments: Any) -> bool:
+def is_fx_tracing(*arguments: Any) -> bool:
     """Whether torch.fx traces this call: it has exchanged `nn.Module.__call__`, and hands proxies in."""
     if torch.nn.Module.__call__ is MODULE_CALL:
         return False
@@ -144,7 +144,7 @@ ALLOWED_ON_UNINITIALIZED = frozenset(torch.nn.UninitializedParameter._allowed_me
 without_torch_function: Any = torch._C.DisableTorchFunctionSubclass
 
 
-def concrete(tensor: torch.Tensor) -> torch.Tensor:
+def without_symbolic_sizes(tensor: torch.Tensor) -> torch.Tensor:
     """Of a compiler's fake tensor, whose sizes may be symbols, a fake with sizes that are numbers."""
     if not isinstance(tensor, _fake.FakeTensor):
         return tensor
@@ -152,7 +152,7 @@ def concrete(tensor: torch.Tensor) -> torch.Tensor:
         return torch.empty([int(size) for size in tensor.shape], dtype=tensor.dtype, device=tensor.device)
 
 
-def hidden_from_dynamo(function: F) -> F:
+def skip_dynamo(function: F) -> F:
     """Run this function, and what it calls, as plain Python where Dynamo would compile the frame, or trace into it.
 
     (`torch.compiler.disable` says the same in microseconds a call, after a second's import.)

@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
+from lazify._torch import load_fakes
 from lazify.probing import Probe, Run
-from lazify.torch_private import load_fakes
 
-__all__ = ["SENTINELS", "Solution", "Unknowns", "solve", "steps"]
+__all__ = ["SENTINELS", "Problem", "Solution", "perturbations", "solve"]
 
 #: Limits of one search: runs, and seconds of the processor's time that this thread has taken.
 MAX_RUNS, MAX_SECONDS = 240, 4.0
@@ -31,7 +31,7 @@ SENTINELS = (48, 72, 120, 168, 80, 112)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Unknowns:
+class Problem:
     """What is to be found.
 
     Attributes:
@@ -62,28 +62,28 @@ class Solution:
     """
 
     values: dict[str, Any] | None = None
-    rivals: list[dict[str, Any]] = field(default_factory=list)
+    alternatives: list[dict[str, Any]] = field(default_factory=list)
     tried: list[tuple[dict[str, Any], Run]] = field(default_factory=list)
 
 
-def solve(probe: Probe, unknowns: Unknowns) -> Solution:
+def solve(probe: Probe, problem: Problem) -> Solution:
     """Search for values of the unknowns with which the whole call passes."""
-    return _Search(probe, unknowns).solution()
+    return _Search(probe, problem).solution()
 
 
 class _Search:
-    def __init__(self, probe: Probe, unknowns: Unknowns) -> None:
-        self.probe, self.unknowns = probe, unknowns
+    def __init__(self, probe: Probe, problem: Problem) -> None:
+        self.probe, self.problem = probe, problem
         self.seen: dict[tuple[Any, ...], Run] = {}
         self.tried: list[tuple[dict[str, Any], Run]] = []
-        self.rivals: list[dict[str, Any]] = []  # both pass, and nothing in the call speaks for either
+        self.alternatives: list[dict[str, Any]] = []  # both pass, and nothing in the call speaks for either
         load_fakes()  # what torch loads once a process, and how busy the machine is, does not count
         self.until = time.thread_time() + MAX_SECONDS
 
     # one run
 
     def run(self, values: Mapping[str, Any]) -> Run:
-        key = tuple(_hashable(values[name]) for name in self.unknowns.names)
+        key = tuple(_hashable(values[name]) for name in self.problem.names)
         if key not in self.seen:
             self.seen[key] = self.probe(values)
             self.tried.append((dict(values), self.seen[key]))
@@ -96,25 +96,25 @@ class _Search:
 
     def solution(self) -> Solution:
         found: list[dict[str, Any]] = []
-        for start in self.starts():
-            found = self.descend(start, frozenset())
+        for start in self.initial_guesses():
+            found = self.search_from(start, frozenset())
             if found or self.exhausted():
                 break
-        return self.decided(found)
+        return self.conclude(found)
 
-    def starts(self) -> Iterator[dict[str, Any]]:
+    def initial_guesses(self) -> Iterator[dict[str, Any]]:
         """First values that the constructor takes: guesses, then sentinels, then sizes of the call."""
-        names, unknowns = self.unknowns.names, self.unknowns
+        names, problem = self.problem.names, self.problem
         pools = []
         for position, name in enumerate(names):
-            numbers = [*SENTINELS[position:], *SENTINELS[:position], *unknowns.sizes[:4], 64, 16]
-            lists: list[Any] = list(unknowns.structures[:8])
-            guess = [unknowns.guesses[name]] if name in unknowns.guesses else []
-            pools.append([*guess, *(lists + numbers if name in unknowns.sequences else numbers + lists)])
+            numbers = [*SENTINELS[position:], *SENTINELS[:position], *problem.sizes[:4], 64, 16]
+            lists: list[Any] = list(problem.structures[:8])
+            guess = [problem.guesses[name]] if name in problem.guesses else []
+            pools.append([*guess, *(lists + numbers if name in problem.sequences else numbers + lists)])
         yielded = 0
         candidates = itertools.chain(
             _diagonal(pools),
-            ({} if len(names) < 2 else (same,) * len(names) for same in (*unknowns.sizes[:4], *SENTINELS[:2])),
+            ({} if len(names) < 2 else (same,) * len(names) for same in (*problem.sizes[:4], *SENTINELS[:2])),
         )
         for chosen in candidates:
             values = dict(zip(names, chosen, strict=False))
@@ -129,11 +129,11 @@ class _Search:
                 if yielded == 4:
                     return
 
-    def descend(self, values: dict[str, Any], pinned: frozenset[str], depth: int = 0) -> list[dict[str, Any]]:
+    def search_from(self, values: dict[str, Any], pinned: frozenset[str], depth: int = 0) -> list[dict[str, Any]]:
         """The solutions that lie behind `values`, at most two."""
         run = self.run(values)
         if run.passed:
-            return [values] if self.determined(values, pinned) else []
+            return [values] if self.is_unique(values, pinned) else []
         if depth > 2 * len(values) + 2:
             return []
         solved = self.solved(values, pinned, run)
@@ -149,18 +149,18 @@ class _Search:
             further.sort(key=lambda each: each[0], reverse=True)
             found: list[dict[str, Any]] = []
             for _, name, after in further:
-                found += [each for each in self.descend(after, pinned | {name}, depth + 1) if each not in found]
+                found += [each for each in self.search_from(after, pinned | {name}, depth + 1) if each not in found]
                 if len(found) > 1 or (found and self.exhausted()):
                     break
             if found:
                 return found
-        if found := self.together(values, pinned):
+        if found := self.search_pairs(values, pinned):
             return found
         if pinned:  # what was solved for may have leant on a value that is wrong: begin again from here
             for name, value in solved:
                 if self.exhausted():
                     break
-                if found := self.descend({**values, name: value}, frozenset({name}), depth + 2):
+                if found := self.search_from({**values, name: value}, frozenset({name}), depth + 2):
                     return found
         return []
 
@@ -169,7 +169,7 @@ class _Search:
         slopes: list[tuple[str, int, int, int]] = []  # name, its value, size, how much it moves per 1 (numerator)
         moving: set[int] = set()
         for name in self.free(values, pinned):
-            for step in steps(values[name]):
+            for step in perturbations(values[name]):
                 if self.exhausted():
                     break
                 other = self.run({**values, name: values[name] + step})
@@ -193,17 +193,17 @@ class _Search:
         moves: list[tuple[str, Any]] = []
         for name in values:
             if name not in pinned:
-                kinds: list[tuple[Any, ...]] = [self.unknowns.sizes, self.unknowns.structures]
+                kinds: list[tuple[Any, ...]] = [self.problem.sizes, self.problem.structures]
                 if not isinstance(values[name], int):
                     kinds.reverse()
                 moves += [(name, each) for kind in kinds for each in kind]
         return moves
 
-    def together(self, values: dict[str, Any], pinned: frozenset[str]) -> list[dict[str, Any]]:
+    def search_pairs(self, values: dict[str, Any], pinned: frozenset[str]) -> list[dict[str, Any]]:
         """Two unknowns at once, as one check of both asks for: only what passes altogether counts."""
         found: list[dict[str, Any]] = []
         for pair in itertools.combinations(self.free(values, pinned), 2):
-            for chosen in itertools.product(self.unknowns.sizes[:MOST_TOGETHER], repeat=2):
+            for chosen in itertools.product(self.problem.sizes[:MOST_TOGETHER], repeat=2):
                 after = {**values, **dict(zip(pair, chosen, strict=True))}
                 if self.exhausted() or len(found) > 1:
                     return found
@@ -216,34 +216,34 @@ class _Search:
 
     # is it an answer?
 
-    def determined(self, values: dict[str, Any], pinned: frozenset[str]) -> bool:
+    def is_unique(self, values: dict[str, Any], pinned: frozenset[str]) -> bool:
         """Whether the call refuses other values of what was never solved for."""
         for name in self.free(values, pinned):
-            if values[name] == self.unknowns.guesses.get(name):
+            if values[name] == self.problem.guesses.get(name):
                 continue  # a convention speaks for it
-            for step in steps(values[name]):
+            for step in perturbations(values[name]):
                 if self.exhausted():
                     break
                 other = {**values, name: values[name] + step}
                 if self.run(other).passed:
-                    self.rivals = self.rivals or [values, other]
+                    self.alternatives = self.alternatives or [values, other]
                     return False
         return True
 
-    def decided(self, found: list[dict[str, Any]]) -> Solution:
+    def conclude(self, found: list[dict[str, Any]]) -> Solution:
         unbroadcast = [each for each in found if 1 not in each.values()] or found
         if len(unbroadcast) == 1:
             return Solution(unbroadcast[0], tried=self.tried)
         for each in unbroadcast:
-            if all(each[name] == guess for name, guess in self.unknowns.guesses.items()) and self.unknowns.guesses:
+            if all(each[name] == guess for name, guess in self.problem.guesses.items()) and self.problem.guesses:
                 return Solution(each, tried=self.tried)
-        default = {**self.unknowns.defaults}
-        if default.keys() == set(self.unknowns.names) and not found and self.run(default).passed:
+        default = {**self.problem.defaults}
+        if default.keys() == set(self.problem.names) and not found and self.run(default).passed:
             return Solution(default, tried=self.tried)
-        return Solution(None, unbroadcast or self.rivals, self.tried)
+        return Solution(None, unbroadcast or self.alternatives, self.tried)
 
 
-def steps(value: int) -> tuple[int, ...]:
+def perturbations(value: int) -> tuple[int, ...]:
     """Changes that keep what a constructor may check: divisibility first."""
     return (value, 24, 8, 4, 2, 1)
 

@@ -18,13 +18,13 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from lazify._module_tree import walk
+from lazify.call_values import derived
 from lazify.errors import InferenceError, compose
-from lazify.inference import derived
-from lazify.journal import Recorded
+from lazify.operations import RecordsOperations
+from lazify.preview import build, shown, starting_values, unknown_names
 from lazify.recipe import Recipe
-from lazify.skeleton import build, first_values, shown, unknown_names
-from lazify.solving import steps
-from lazify.trees import walk
+from lazify.solver import perturbations
 
 __all__ = ["saved_under", "values_in"]
 
@@ -63,14 +63,14 @@ def values_in(
         InferenceError: if none fit.
     """
     search = _Search(recipe, given, saved)
-    starts = search.starts()
-    if starts and not any(search.pairs(start) for _, start in starts):
+    initial_guesses = search.initial_guesses()
+    if initial_guesses and not any(search.pairs(start) for _, start in initial_guesses):
         return None  # nothing of it is of this module itself
-    found = [(groups, values) for groups, start in starts if (values := search.solved(groups, start))]
+    found = [(groups, values) for groups, start in initial_guesses if (values := search.solved(groups, start))]
     if not found:
         raise search.unsolved(prefix)
     groups, values = min(found, key=lambda each: search.distance(each[1]))
-    return None if search.is_open(groups, values) else derived(recipe, given, values)
+    return None if search.is_underdetermined(groups, values) else derived(recipe, given, values)
 
 
 class _Search:
@@ -86,7 +86,7 @@ class _Search:
         if key not in self.seen:
             try:
                 module, _ = build(self.recipe, self.given, values)
-                self.inside |= {f"{path}." for path, each in walk(module) if isinstance(each, Recorded)}
+                self.inside |= {f"{path}." for path, each in walk(module) if isinstance(each, RecordsOperations)}
                 self.seen[key] = _pairs(module, self.saved)
             except Exception as error:
                 self.seen[key] = error
@@ -99,21 +99,21 @@ class _Search:
         if pairs is None:
             return math.inf
         wrong = (sum(map(ne, own, saved)) if len(own) == len(saved) else len(saved) for own, saved in pairs.values())
-        return sum(wrong) + 2 * len(self.placeless(pairs))
+        return sum(wrong) + 2 * len(self.unexpected(pairs))
 
-    def placeless(self, pairs: Pairs) -> list[str]:
+    def unexpected(self, pairs: Pairs) -> list[str]:
         """Saved tensors for which there is no place."""
         return [name for name in self.saved if name not in pairs and not name.startswith(tuple(self.inside))]
 
-    def starts(self) -> list[tuple[Groups, dict[str, Any]]]:
+    def initial_guesses(self) -> list[tuple[Groups, dict[str, Any]]]:
         """First values, those that come nearest first: all different, all the same, some left to their defaults."""
         names = unknown_names(self.recipe, self.given)
-        parameters = self.recipe.signature.parameters
+        parameters = self.recipe.original_signature.parameters
         needed = [n for n in names if n not in parameters or parameters[n].default is Parameter.empty]
         apart, needed_apart = tuple((n,) for n in names), tuple((n,) for n in needed)
         found: list[tuple[Groups, dict[str, Any]]] = []
         for groups in dict.fromkeys((apart, needed_apart, (tuple(names),))):
-            numbers = first_values([group[0] for group in groups if group])
+            numbers = starting_values([group[0] for group in groups if group])
             spread = ({n: start[group[0]] for group in groups for n in group} for start in numbers)
             found += [(groups, start) for start in itertools.islice(filter(self.builds, spread), 1)]
         return sorted(found, key=lambda each: self.distance(each[1]))
@@ -137,28 +137,30 @@ class _Search:
         here = self.pairs(values) or {}
         for group in groups:
             candidates: Counter[Any] = Counter()
-            for step, there in self.steps(group, values):
+            for step, there in self.perturbations(group, values):
                 for name, (own, saved) in here.items():
                     if own != saved and name in there:
-                        candidates.update(_solutions(own, there[name][0], saved, values[group[0]], step))
+                        candidates.update(candidate_values(own, there[name][0], saved, values[group[0]], step))
                 break
             for value, _ in candidates.most_common(4):
                 yield {**values, **dict.fromkeys(group, value)}
 
-    def steps(self, group: tuple[str, ...], values: dict[str, Any], small: bool = False) -> Iterator[tuple[int, Pairs]]:
+    def perturbations(
+        self, group: tuple[str, ...], values: dict[str, Any], small: bool = False
+    ) -> Iterator[tuple[int, Pairs]]:
         value = values[group[0]]
         if isinstance(value, int):
-            for step in sorted(steps(value)) if small else steps(value):
+            for step in sorted(perturbations(value)) if small else perturbations(value):
                 there = self.pairs({**values, **dict.fromkeys(group, value + step)})
                 if there is not None:
                     yield step, there
 
-    def is_open(self, groups: Groups, found: dict[str, Any]) -> bool:
+    def is_underdetermined(self, groups: Groups, found: dict[str, Any]) -> bool:
         """Whether other values fit as well."""
         return any(
             there == self.pairs(found)
             for group in groups
-            for _, there in itertools.islice(self.steps(group, found, small=True), 1)
+            for _, there in itertools.islice(self.perturbations(group, found, small=True), 1)
         )
 
     # errors
@@ -166,8 +168,8 @@ class _Search:
     def unsolved(self, prefix: str) -> InferenceError:
         names = unknown_names(self.recipe, self.given)
         facts: list[tuple[str, object]] = [("module", prefix.rstrip("."))] if prefix else []
-        starts = self.starts()
-        if not starts:
+        initial_guesses = self.initial_guesses()
+        if not initial_guesses:
             failure = next(each for each in self.seen.values() if isinstance(each, Exception))
             facts.append(("a throw-away module", f"{type(failure).__name__}: {failure}"))
         else:
@@ -175,14 +177,14 @@ class _Search:
             pairs = self.pairs(nearest) or {}
             facts.append(("nearest", shown(nearest)))
             facts += [(n, f"{own}, saved {was}") for n, (own, was) in pairs.items() if own != was][:MOST_SHOWN]
-            lost = self.placeless(pairs)
+            lost = self.unexpected(pairs)
             facts += [("saved, no place for it", ", ".join(lost[:MOST_SHOWN]))] if lost else []
-        wrapped, called = self.recipe.wrapped.__name__, self.recipe.called
-        fix = f"{called}(...)  # with the arguments of the module that was saved, then load"
+        wrapped, display_name = self.recipe.wrapped.__name__, self.recipe.display_name
+        fix = f"{display_name}(...)  # with the arguments of the module that was saved, then load"
         return InferenceError(compose(f"the checkpoint fits no value of {', '.join(names)} of {wrapped}", facts, fix))
 
 
-def _solutions(own: Shape, moved: Shape, saved: Shape, value: int, step: int) -> Iterator[Any]:
+def candidate_values(own: Shape, moved: Shape, saved: Shape, value: int, step: int) -> Iterator[Any]:
     """Values with which a shape that went from `own` to `moved` in one step would be as saved."""
     if len(own) != len(moved) or own == moved:
         return
@@ -201,7 +203,7 @@ def _solutions(own: Shape, moved: Shape, saved: Shape, value: int, step: int) ->
 def _pairs(module: nn.Module, saved: Mapping[str, torch.Tensor], prefix: str = "") -> Pairs:
     """As `load_state_dict` walks: hooks of the module's own may rename what was saved."""
     found: Pairs = {}
-    if isinstance(module, Recorded):
+    if isinstance(module, RecordsOperations):
         return found
     state = dict(saved)
     for hook in module._load_state_dict_pre_hooks.values():
