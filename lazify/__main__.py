@@ -19,9 +19,9 @@ from lazify import demo
 from lazify.api import lazify
 from lazify.dry_run import materialize
 from lazify.errors import LazifyError
-from lazify.explaining import explain
+from lazify.explain import explain
 from lazify.lazyclass import RECIPE
-from lazify.stubs import write
+from lazify.typing_support.stubs import write
 
 __all__ = ["main"]
 

@@ -13,7 +13,7 @@ from lazify.errors import DefinitionError, compose
 from lazify.lazyclass import RECIPE, LazyInstance, lazy_class, rewrite
 from lazify.recipe import Exclude, normalized
 from lazify.signatures import ORIGINAL
-from lazify.static_types import LazyClass, M, P, keeps_the_class
+from lazify.typing_support.static_types import LazyClass, M, P, keeps_the_class
 
 __all__ = ["is_lazy", "lazify"]
 

@@ -22,6 +22,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
+from lazify._tables import explained_parameters, signatures_html
 from lazify.building import Plan
 from lazify.checkpoints import saved_under, values_in
 from lazify.construction import construct, constructing, original_init, quiet_subclass, set_class
@@ -36,7 +37,6 @@ from lazify.restoring import random_state
 from lazify.rules import Axis
 from lazify.signatures import NOT_GIVEN, ORIGINAL, VARIADIC, call_signature, function_of, taking, unlazified
 from lazify.skeleton import CONTENT, Skeleton, report_names
-from lazify.tables import explained_parameters, signatures_html
 from lazify.torch_private import DYNAMO_HOOK, FOLLOWING_PATHS, concrete, tree_map_only
 from lazify.trees import walk
 

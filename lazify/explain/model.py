@@ -11,14 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lazify.errors import DefinitionError, compose
-from lazify.journal import Recorded
-from lazify.lazyclass import RECIPE, LazyInstance
-from lazify.memory import Materialized, Opaque, recall
-from lazify.pending import waiting
-from lazify.recipe import Recipe
-from lazify.rules import Axis
-from lazify.tables import (
+from lazify._tables import (
     ExplainedParameter,
     aligned,
     code,
@@ -27,6 +20,13 @@ from lazify.tables import (
     side_by_side,
     signatures_html,
 )
+from lazify.errors import DefinitionError, compose
+from lazify.journal import Recorded
+from lazify.lazyclass import RECIPE, LazyInstance
+from lazify.memory import Materialized, Opaque, recall
+from lazify.pending import waiting
+from lazify.recipe import Recipe
+from lazify.rules import Axis
 from lazify.trees import walk
 
 __all__ = ["ExplainedClass", "ExplainedModel", "ExplainedModule", "ExplainedParameter", "explain", "lazy_modules"]
