@@ -1,11 +1,12 @@
-"""Tables of signatures and values: as text for a terminal, as HTML for Jupyter."""
+"""The constructor parameters of a lazy class as data and as an HTML table, for `explain` and for lazy instances.
+
+In: a recipe. Out: `ExplainedParameter` tuples and HTML for Jupyter. Text tables are in `lazify.explain.tables`.
+"""
 
 from __future__ import annotations
 
 import html
-import itertools
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from inspect import Parameter
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
@@ -13,24 +14,16 @@ from typing import Any, NamedTuple
 from lazify.recipe import Recipe
 from lazify.signatures import Source
 
-__all__ = [
-    "ExplainedParameter",
-    "aligned",
-    "code",
-    "explained_parameters",
-    "html_table",
-    "side_by_side",
-    "signatures_html",
-]
+__all__ = ["ExplainedParameter", "explained_parameters", "html_code", "html_table", "signatures_html"]
 
 
 class ExplainedParameter(NamedTuple):
     """One constructor parameter.
 
     Attributes:
-        name: its name.
-        original, lazified: how it stands in the two signatures; empty where it does not.
-        rule: where its value comes from; empty where it is given.
+        name: the parameter's name.
+        original, lazified: the parameter as the two signatures print it; empty in a signature without it.
+        rule: the rule that infers the parameter's value; empty if the user passes it.
     """
 
     name: str
@@ -40,86 +33,64 @@ class ExplainedParameter(NamedTuple):
 
 
 def explained_parameters(recipe: Recipe) -> tuple[ExplainedParameter, ...]:
-    """Those of the constructor in order, then those that only rules read."""
-    original, shown = recipe.signature.parameters, recipe.lazified.parameters
-    names = dict.fromkeys([*original, *shown, *recipe.rules])
+    """The parameters of the constructor in order, then the parameters that only rules read."""
+    original, lazified = recipe.signature.parameters, recipe.lazified.parameters
+    names = dict.fromkeys([*original, *lazified, *recipe.rules])
     return tuple(
         ExplainedParameter(
             name,
-            _written(original[name]) if name in original else "",
-            _written(shown[name]) if name in shown else "",
+            _parameter_text(original[name]) if name in original else "",
+            _parameter_text(lazified[name]) if name in lazified else "",
             str(recipe.rules[name]) if name in recipe.rules else "",
         )
         for name in names
     )
 
 
-def _written(p: Parameter) -> str:
+def _parameter_text(p: Parameter) -> str:
     if isinstance(p.default, (type, FunctionType, BuiltinFunctionType)) and p.default is not p.empty:
         p = p.replace(default=Source(p.default.__qualname__))
     return str(p.replace(annotation=Source(p.annotation)) if isinstance(p.annotation, str) else p)
 
 
 # ---------------------------------------------------------------------------------------------
-# Text
+# HTML. The only colour set is a half-transparent grey, which is visible on light and on dark backgrounds.
+# The styles override those of Jupyter's own tables, which are right-aligned, striped and do not break lines.
 
-#: Width of one of two columns.
-COLUMN = 39
-
-
-def side_by_side(rows: list[tuple[str, str]]) -> Iterator[str]:
-    """Two columns that fit a terminal; the first and the last row stand at the margin."""
-    for at, row in enumerate(rows):
-        indent = "" if at in (0, len(rows) - 1) else "  "
-        left, right = (
-            textwrap.wrap(cell, COLUMN, initial_indent=indent, subsequent_indent=4 * indent[:1] + indent)
-            for cell in row
-        )
-        for one, other in itertools.zip_longest(left, right, fillvalue=""):
-            yield f"{one:<{COLUMN}}  {other}".rstrip()
+TABLE_STYLE = "border-collapse: collapse; margin: 0.4em 0; text-align: left"
+CAPTION_STYLE = "caption-side: top; text-align: left; padding: 0 0 0.4em 0; color: inherit; white-space: nowrap"
+LINE_STYLE = "border-bottom: 1px solid rgba(128, 128, 128, 0.4)"
+CELL_STYLE = "text-align: left; vertical-align: top; padding: 0.15em 1.2em 0.15em 0; background: transparent"
+CODE_STYLE = "background: none; padding: 0"
 
 
-def aligned(rows: list[tuple[str, str, str, str]]) -> Iterator[str]:
-    """`name = value  rule  origin`, in columns."""
-    widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
-    for name, value, rule, origin in rows:
-        line = f"{name:<{widths[0]}} = {value:<{widths[1]}}  {rule:<{widths[2]}}  {origin}"
-        yield line.rstrip()
-
-
-# ---------------------------------------------------------------------------------------------
-# HTML: of one's own no colour but half-transparent grey, which is readable on light and on dark
-
-#: Jupyter's own tables are right-aligned, striped and do not break lines.
-TABLE = "border-collapse: collapse; margin: 0.4em 0; text-align: left"
-CAPTION = "caption-side: top; text-align: left; padding: 0 0 0.4em 0; color: inherit; white-space: nowrap"
-LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.4)"
-CELL = "text-align: left; vertical-align: top; padding: 0.15em 1.2em 0.15em 0; background: transparent"
-CODE = "background: none; padding: 0"
-
-
-def code(text: str) -> str:
-    """Escaped; nothing of nothing."""
-    return f'<code style="{CODE}">{html.escape(text)}</code>' if text else ""
+def html_code(text: str) -> str:
+    """A `<code>` element with `text` escaped; empty if `text` is."""
+    return f'<code style="{CODE_STYLE}">{html.escape(text)}</code>' if text else ""
 
 
 def html_table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of cells that are HTML, under a caption and a head that are text."""
-    title = f'<caption style="{CAPTION}">{code(caption)}</caption>' if caption else ""
-    top = "".join(f'<th style="{CELL}; {LINE}; font-weight: bold">{html.escape(each)}</th>' for each in head)
-    body = "".join("<tr>" + "".join(f'<td style="{CELL}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
-    return f'<table style="{TABLE}">{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+    """A `<table>` element. Caption and head are text and are escaped; the cells of `rows` are HTML."""
+    title = f'<caption style="{CAPTION_STYLE}">{html_code(caption)}</caption>' if caption else ""
+    head_style = f"{CELL_STYLE}; {LINE_STYLE}; font-weight: bold"
+    top = "".join(f'<th style="{head_style}">{html.escape(cell)}</th>' for cell in head)
+    body = "".join("<tr>" + "".join(f'<td style="{CELL_STYLE}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
+    return f'<table style="{TABLE_STYLE}">{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def signatures_html(
     wrapped: str, lazy: str, parameters: Iterable[ExplainedParameter], given: Mapping[str, Any], caption: str = ""
 ) -> str:
-    """The two signatures beside each other: what is dropped struck through, with its rule; given values."""
+    """The original and the lazified signature as columns of an HTML table.
 
-    def line(p: ExplainedParameter) -> tuple[str, str, str]:
+    A dropped parameter is struck through in the first column. The third column shows the value that the user gave,
+    else the rule.
+    """
+
+    def row(p: ExplainedParameter) -> tuple[str, str, str]:
         dropped = p.rule and not p.lazified
-        original = f"<del>{code(p.original)}</del>" if dropped else code(p.original)
-        origin = f"given: {code(repr(given[p.name]))}" if p.name in given else code(p.rule)
-        return original, code(p.lazified), origin
+        original = f"<del>{html_code(p.original)}</del>" if dropped else html_code(p.original)
+        value = f"given: {html_code(repr(given[p.name]))}" if p.name in given else html_code(p.rule)
+        return original, html_code(p.lazified), value
 
-    return html_table(caption, (f"original: {wrapped}", f"lazified: {lazy}", "value"), map(line, parameters))
+    return html_table(caption, (f"original: {wrapped}", f"lazified: {lazy}", "value"), map(row, parameters))

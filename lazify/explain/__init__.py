@@ -5,11 +5,11 @@ fields are for programs; its `str` is a table for a terminal, and Jupyter shows 
 name `explain` is the function: import from this package with `from lazify.explain.tables import ...`.
 """
 
-from lazify.explain.model import ExplainedClass as ExplainedClass
-from lazify.explain.model import ExplainedModel as ExplainedModel
-from lazify.explain.model import ExplainedModule as ExplainedModule
-from lazify.explain.model import ExplainedParameter as ExplainedParameter
-from lazify.explain.model import explain as explain
-from lazify.explain.model import lazy_modules as lazy_modules
+from lazify._tables import ExplainedParameter as ExplainedParameter
+from lazify.explain.gather import explain as explain
+from lazify.explain.gather import lazy_modules as lazy_modules
+from lazify.explain.results import ExplainedClass as ExplainedClass
+from lazify.explain.results import ExplainedModel as ExplainedModel
+from lazify.explain.results import ExplainedModule as ExplainedModule
 
 __all__ = ["ExplainedClass", "ExplainedModel", "ExplainedModule", "ExplainedParameter", "explain", "lazy_modules"]
