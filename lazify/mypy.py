@@ -13,7 +13,14 @@ A dropped argument may be passed by keyword, as at run time. See
 https://mypy.readthedocs.io/en/stable/extending_mypy.html#extending-mypy-using-plugins.
 """
 
-from lazify import __version__ as __version__  # mypy reads it: another version of the plugin invalidates its cache
+import hashlib
+from pathlib import Path
+
+from lazify.typing_support import mypy_plugin
 from lazify.typing_support.mypy_plugin import plugin as plugin
 
 __all__ = ["plugin"]
+
+_sources = (path.read_bytes() for path in sorted(Path(mypy_plugin.__file__).parent.glob("*.py")))
+#: mypy discards its cache when the version of a plugin changes: here, with the source of any part of the plugin.
+__version__ = hashlib.sha256(b"".join(_sources)).hexdigest()
