@@ -1,7 +1,7 @@
-"""What type checkers see of a lazy class: a callable without the first parameter, which gives the wrapped class.
+"""The static type of a lazy class: a callable that returns the wrapped class, without its first parameter.
 
-Python's type system can drop one positional parameter of a constructor, the first, and no other (`Concatenate`):
-https://typing.python.org/en/latest/spec/generics.html#paramspec. For the rest there are a mypy plugin and stubs.
+Python's type system can drop the first positional parameter of a constructor and no other (`Concatenate`):
+https://typing.python.org/en/latest/spec/generics.html#paramspec. The mypy plugin and stubs drop the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing_extensions import ParamSpec, TypeVar, dataclass_transform
 __all__ = ["LazyClass", "M", "P", "keeps_the_class"]
 
 M = TypeVar("M", bound=nn.Module, default=nn.Module)
-P = ParamSpec("P", default=...)  # the defaults: of a class that is only known as `type[nn.Module]`
+P = ParamSpec("P", default=...)  # the two defaults are for a class of which only `type[nn.Module]` is known
 
 if TYPE_CHECKING:
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 else:
     LazyClass = type
 
-#: A decorated class stays a class: for pyright only under a decorator of this kind, which changes nothing in a class
-#: with a constructor of its own; for mypy always, so it is not to recognise the name, hidden in a tuple here.
+#: Marks `lazify` as a decorator whose result is the decorated class. pyright treats it so only under a
+#: `dataclass_transform`, which changes nothing in a class that defines `__init__`. mypy treats it so anyway and must
+#: not recognise `dataclass_transform`: the tuple hides the name.
 keeps_the_class = (dataclass_transform,)[0]
