@@ -8,8 +8,8 @@ from lazify.errors import DefinitionError as DefinitionError
 from lazify.errors import InferenceError as InferenceError
 from lazify.errors import LazifyError as LazifyError
 from lazify.errors import NotMaterializedError as NotMaterializedError
-from lazify.explaining import explain as explain
-from lazify.explaining import lazy_modules as lazy_modules
+from lazify.explain import explain as explain
+from lazify.explain import lazy_modules as lazy_modules
 from lazify.rules import axis as axis
 
 __all__ = [

@@ -13,7 +13,7 @@ from lazify.errors import DefinitionError, compose
 from lazify.instance import RECIPE, LazyInstance, decorate, lazy_class
 from lazify.recipe import Exclude, normalize_exclude
 from lazify.signature_reading import ORIGINAL_KEY
-from lazify.static_types import LazyClass, M, P, keeps_the_class
+from lazify.typing_support.static_types import LazyClass, M, P, keeps_the_class
 
 __all__ = ["is_lazy", "lazify"]
 

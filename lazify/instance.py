@@ -23,6 +23,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from lazify._module_tree import walk
+from lazify._tables import explained_parameters, signatures_html
 from lazify._torch import DYNAMO_HOOK, FOLLOWING_PATHS, tree_map_only, without_symbolic_sizes
 from lazify.attempt import call, materialize_and_call, materialize_with
 from lazify.building import Plan
@@ -45,7 +46,6 @@ from lazify.signature_reading import (
     positional_binder,
 )
 from lazify.state import STATE_KEY, LazyState, lazy_state
-from lazify.tables import explained_parameters, signatures_html
 from lazify.torch_nn_table import KNOWN
 
 __all__ = ["RECIPE", "LazyInstance", "decorate", "lazy_class", "state_of"]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lazify.__main__ import main
-from lazify.stubs import stub
+from lazify.typing_support.stubs import stub
 
 HERE = Path(__file__).parent / "static"
 ROOT = HERE.parent.parent

@@ -21,30 +21,31 @@ SE_REDUCTION_RATIO = 4
 class InvertedBottleneck(nn.Module):
     """A residual block that is wide inside: to more channels, over space, to fewer channels again.
 
-    `layers` has the children `pw` (`PointwiseConv2d`), `dw` (`DepthwiseConv2d`), with `use_se` also `se`
-    (`SqueezeExcitation`), and `bottleneck` (`PointwiseConv2d` without activation). The input is added to the output
-    where stride 1 and as many channels in as out give them one shape.
+    The child `layers` has the children `pw` (`PointwiseConv2d`), `dw` (`DepthwiseConv2d`), with `use_se` also `se`
+    (`SqueezeExcitation`), and `bottleneck` (`PointwiseConv2d` without activation). The input is added to the output if
+    the stride is 1 and both have the same number of channels.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size, stride, dilation: of `dw`; one number, or height and width.
-        expansion_ratio: there are `in_channels * expansion_ratio` channels inside.
-        use_se: whether there is squeeze-and-excitation.
-        se_reduction_ratio: its reduction of the channels inside. None: 4, as in MnasNet.
-        norm_layer: makes each normalisation, of so many channels. None: there are none, and convolutions have a bias.
-        activation: makes each activation, that of `se` included. None: there are none (`se` keeps its own).
+        expansion_ratio: `pw` and `dw` have `in_channels * expansion_ratio` output channels.
+        use_se: whether the block has squeeze-and-excitation.
+        se_reduction_ratio: the `reduction_ratio` of squeeze-and-excitation. None: 4, as in MnasNet.
+        norm_layer: class or function that makes each normalisation, from the number of channels. None: no
+            normalisations, and the convolutions have a bias.
+        activation: class or function that makes each activation. None: no activations, except `nn.ReLU` in `se`.
         padding_mode: of `dw`, `"zeros"`, `"reflect"`, `"replicate"` or `"circular"`.
         device, dtype: of all parameters and buffers.
 
     Shape:
-        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Without N where the
-        normalisation takes that (`nn.BatchNorm2d` does not).
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Input without N works
+        if the normalisation accepts it (`nn.BatchNorm2d` does not).
 
     Raises:
-        TypeError: if `norm_layer` or `activation` is a module, not what makes one.
+        TypeError: if `norm_layer` or `activation` is a module, not a class or function that makes one.
         ValueError: if `in_channels * expansion_ratio` is no whole number, or `se_reduction_ratio` does not divide it;
-            what `nn.Conv2d` raises of sizes that cannot be.
+            as `nn.Conv2d` raises it, for impossible sizes.
 
     >>> import torch
     >>> block = InvertedBottleneck(16, 24, stride=2, expansion_ratio=6, use_se=True)

@@ -1,4 +1,4 @@
-"""`NamedSequential`: modules one after another, each under a name."""
+"""`NamedSequential`: an `nn.Sequential` whose children have names."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["NamedSequential"]
 
 
 class NamedSequential(nn.Sequential):
-    """`nn.Sequential` whose children are given by keyword and run in that order.
+    """An `nn.Sequential` whose children are keyword arguments, in the order in which they run.
 
     Args:
-        **modules: the children, under the names that they have in `state_dict()` and `repr`.
+        **modules: name of a child, as in `state_dict()` and `repr` -> the child.
 
     Shape:
-        What the first child takes -> what the last one gives.
+        The input of the first child -> the output of the last child.
 
     Raises:
-        TypeError: if one of them is not an `nn.Module`.
-        KeyError: if `nn.Module` has an attribute of that name (`forward`), or the name is empty or has a dot in it.
+        TypeError: if one of the children is not an `nn.Module`.
+        KeyError: if a name is empty, has a dot in it, or is an attribute of `nn.Module` (`forward`).
 
     >>> import torch
     >>> from torch import nn

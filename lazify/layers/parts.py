@@ -1,4 +1,4 @@
-"""What the layers share: their types, 'same' padding, and how norms and activations are made."""
+"""Types of constructor arguments, 'same' padding, and making of norms and activations, for all layers."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def pair(size: Size2d) -> tuple[int, int]:
 
 
 def same_padding(kernel_size: Size2d, dilation: Size2d) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows above and below, columns left and right, with which a convolution gives `ceil(size / stride)`.
+    """The padding, as rows (above, below) and columns (left, right), for an output of `ceil(size / stride)` pixels.
 
-    A kernel reaches over `dilation * (kernel_size - 1) + 1` pixels, so with `dilation * (kernel_size - 1)` of padding
-    in all it stops at every `stride`-th pixel, whatever the stride. Where that is odd, the one more is below and right,
-    as with torch's own `padding="same"`.
+    A kernel covers `dilation * (kernel_size - 1) + 1` pixels. With `dilation * (kernel_size - 1)` pixels of padding,
+    the output has one pixel for every `stride`-th pixel of the input. An odd padding has one more pixel below and
+    right, as torch's own `padding="same"` has.
 
     >>> same_padding((3, 1), 2), same_padding(4, 1)
     (((2, 2), (0, 0)), ((1, 2), (1, 2)))
@@ -54,10 +54,10 @@ def same_padding(kernel_size: Size2d, dilation: Size2d) -> tuple[tuple[int, int]
 
 
 def padding_module(rows: tuple[int, int], columns: tuple[int, int], mode: PaddingMode) -> nn.Module:
-    """What `nn.Conv2d` cannot do itself: another padding on one side than on the other.
+    """A module that pads opposite sides differently, as `nn.Conv2d` cannot.
 
     Raises:
-        ValueError: if there is no such `padding_mode`.
+        ValueError: if `mode` is no `padding_mode` of `nn.Conv2d`.
 
     >>> padding_module((1, 2), (0, 0), "circular")
     CircularPad2d((0, 0, 1, 2))
@@ -80,10 +80,10 @@ def make(
     device: Device | None = None,
     dtype: torch.dtype | None = None,
 ) -> nn.Module:
-    """`factory(*args)`, its parameters where and of the type that those of the convolution beside it are.
+    """The module `factory(*args)`, its parameters with the device and dtype of the convolution beside the module.
 
     Raises:
-        TypeError: if `factory` makes nothing: a module (which would be shared by all places that use it), a name, ...
+        TypeError: if `factory` is a module, which several blocks would share, or cannot be called.
 
     >>> make("activation", nn.ReLU)
     ReLU()
@@ -111,7 +111,7 @@ def make(
 
 
 def _as_function(name: str, given: object) -> str:
-    """The fix. An activation's `repr` is how it is constructed; a norm must take the number of channels."""
+    """The fix of the error message: an activation as its `repr`, a norm with the number of channels as argument."""
     if not isinstance(given, nn.Module):
         return f"{name}=nn.{'BatchNorm2d' if name == 'norm_layer' else 'ReLU'}"
     torchs = "nn." if type(given).__module__.startswith("torch.nn.") else ""
