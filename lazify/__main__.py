@@ -17,10 +17,10 @@ from torch import nn
 
 from lazify import demo
 from lazify.api import lazify
-from lazify.dry_run import materialize
+from lazify.materialize import materialize
 from lazify.errors import LazifyError
 from lazify.explain import explain
-from lazify.instance import RECIPE
+from lazify._lazy_class.instance import RECIPE
 from lazify.typing_support.stubs import write
 
 __all__ = ["main"]

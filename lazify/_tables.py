@@ -11,8 +11,8 @@ from inspect import Parameter
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
-from lazify.recipe import Recipe
-from lazify.signature_reading import RawText
+from lazify._recipe.recipe import Recipe
+from lazify._recipe.signature_reading import RawText
 
 __all__ = ["ExplainedParameter", "explained_parameters", "html_code", "html_table", "signatures_html"]
 

@@ -10,9 +10,9 @@ from typing import Any, Concatenate, TypeVar, overload
 from torch import nn
 
 from lazify.errors import DefinitionError, compose
-from lazify.instance import RECIPE, LazyInstance, decorate, lazy_class
-from lazify.recipe import Exclude, normalize_exclude
-from lazify.signature_reading import ORIGINAL_KEY
+from lazify._lazy_class.instance import RECIPE, LazyInstance, decorate, lazy_class
+from lazify._recipe.recipe import Exclude, normalize_exclude
+from lazify._recipe.signature_reading import ORIGINAL_KEY
 from lazify.typing_support.static_types import LazyClass, M, P, keeps_the_class
 
 __all__ = ["is_lazy", "lazify"]

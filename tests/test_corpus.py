@@ -44,8 +44,8 @@ def test_every_case_but_the_known(name: str, mode: str) -> None:
 def test_all_of_torch_nn_without_rules_too() -> None:
     """The solver alone, without table and conventions, on classes that have both."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lazify.recipe.table_row", lambda cls, forward: None)
-        patch.setattr("lazify.recipe.conventional", lambda name, forward: None)
+        patch.setattr("lazify._recipe.recipe.table_row", lambda cls, forward: None)
+        patch.setattr("lazify._recipe.recipe.conventional", lambda name, forward: None)
         found = [case for case in cases("torch_nn") if "conv" in case.tags or "linear" in case.tags]
         failed = {r.case.id: r.why for r in results(found, "named") if r.why}
     assert len(failed) <= 0.1 * len(found), failed

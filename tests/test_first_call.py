@@ -25,8 +25,8 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from twins import assert_twins
 
-from lazify import LazifyError, NotMaterializedError, attempt, axis, is_lazy, lazify
-from lazify.state import STATE_KEY, InstanceLock, lock_holders
+from lazify import LazifyError, NotMaterializedError, , axis, is_lazy, lazify
+from lazify._deferred.state import STATE_KEY, InstanceLock, lock_holders
 
 Tensor = torch.Tensor
 LazyLinear = lazify(nn.Linear)

@@ -179,8 +179,8 @@ def test_recorded_methods_exist_in_torch():
         buffers children forward get_buffer get_extra_state get_parameter get_submodule load_state_dict modules
         named_buffers named_children named_modules named_parameters parameters set_extra_state state_dict extra_repr
     """.split()
-    from lazify.instance import LazyInstance
-    from lazify.operations import RecordsOperations
+    from lazify._lazy_class.instance import LazyInstance
+    from lazify._deferred.operations import RecordsOperations
 
     public = {n for n in vars(nn.Module) if not n.startswith("_") and callable(getattr(nn.Module, n))}
     recorded = {*vars(LazyInstance), *vars(RecordsOperations)}
@@ -276,7 +276,7 @@ def test_without_torch_function():
 
 def testconversion_from_closures_of_the_model_around_tell_their_names():
     """`model.half()` hands each module inside a local function of torch's."""
-    from lazify.operations import conversion_from_closure
+    from lazify._deferred.operations import conversion_from_closure
 
     seen = {}
 

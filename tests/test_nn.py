@@ -23,8 +23,8 @@ from torch.utils._pytree import tree_leaves
 from twins import assert_twins
 
 from lazify import explain, is_lazy, lazify, materialize, nn
-from lazify.naming_conventions import guess_parameters
-from lazify.torch_nn_table import KNOWN, table_row
+from lazify._recipe.naming_conventions import guess_parameters
+from lazify._recipe.torch_nn_table import KNOWN, table_row
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Lazy modules are a new feature:UserWarning"),  # torch's own, before 2.7

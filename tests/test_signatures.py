@@ -22,7 +22,7 @@ from torch import nn
 from typing_extensions import get_overloads
 
 from lazify import axis, is_lazy, lazify
-from lazify.signature_reading import overloads_in_source
+from lazify._recipe.signature_reading import overloads_in_source
 
 POSITIONAL_ONLY, POSITIONAL, STAR, KEYWORD, DOUBLE_STAR = (
     Parameter.POSITIONAL_ONLY,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lazify import AmbiguousInferenceError, InferenceError, is_lazy, lazify
-from lazify.naming_conventions import guess_parameters
-from lazify.signature_reading import constructor_signature
+from lazify._recipe.naming_conventions import guess_parameters
+from lazify._recipe.signature_reading import constructor_signature
 
 # ---------------------------------------------------------------------------------------------
 # Generated classes: chains of layers whose sizes are affine in the unknown one

@@ -17,8 +17,8 @@ from torch.utils._pytree import tree_leaves
 from twins import assert_twins
 
 from lazify import axis, is_lazy, lazify
-from lazify.rules import Axis, Computed
-from lazify.torch_nn_table import KNOWN
+from lazify._recipe.rules import Axis, Computed
+from lazify._recipe.torch_nn_table import KNOWN
 
 pytestmark = [  # what torch says of the eager modules too
     pytest.mark.filterwarnings("ignore:enable_nested_tensor is True:UserWarning"),

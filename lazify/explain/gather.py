@@ -13,11 +13,11 @@ from lazify._module_tree import walk
 from lazify._tables import explained_parameters
 from lazify.errors import DefinitionError, compose
 from lazify.explain.results import ExplainedClass, ExplainedModel, ExplainedModule
-from lazify.instance import RECIPE, LazyInstance
-from lazify.operations import RecordsOperations
-from lazify.recipe import Recipe
-from lazify.records import Materialized, find
-from lazify.state import lazy_state
+from lazify._lazy_class.instance import RECIPE, LazyInstance
+from lazify._deferred.operations import RecordsOperations
+from lazify._recipe.recipe import Recipe
+from lazify._first_call.records import Materialized, find
+from lazify._deferred.state import lazy_state
 
 __all__ = ["explain", "lazy_modules"]
 

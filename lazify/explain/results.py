@@ -12,8 +12,8 @@ from torch import nn
 from lazify._tables import ExplainedParameter, html_code, html_table, signatures_html
 from lazify.explain.code import CodeWriter, NotExpressibleError
 from lazify.explain.tables import aligned, side_by_side
-from lazify.recipe import Recipe
-from lazify.rules import Axis
+from lazify._recipe.recipe import Recipe
+from lazify._recipe.rules import Axis
 
 __all__ = ["ExplainedClass", "ExplainedModel", "ExplainedModule"]
 

@@ -13,7 +13,7 @@ from mypy.types import CallableType
 __all__ = ["AXIS", "DEFAULT_NOT_CACHED", "excluded", "method_signature", "rule_parameters", "undecorated"]
 
 #: The full name of the function `axis`, and the value of a default that is a call of `axis`.
-AXIS = "lazify.rules.axis"
+AXIS = "lazify._recipe.rules.axis"
 #: The value of a default in a signature from mypy's cache, which does not keep defaults.
 DEFAULT_NOT_CACHED: Any = object()
 PARAMETER_KINDS = {

@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import nn
 
-from lazify.instance import RECIPE, LazyInstance
-from lazify.recipe import Recipe
+from lazify._lazy_class.instance import RECIPE, LazyInstance
+from lazify._recipe.recipe import Recipe
 from lazify.typing_support.stubs.syntax import ANY
 
 __all__ = ["AnnotationWriter"]

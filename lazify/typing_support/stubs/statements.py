@@ -10,9 +10,9 @@ from inspect import Parameter, Signature
 from types import ModuleType
 from typing import Any
 
-from lazify.instance import RECIPE, LazyInstance
-from lazify.recipe import Recipe
-from lazify.signature_reading import RawText
+from lazify._lazy_class.instance import RECIPE, LazyInstance
+from lazify._recipe.recipe import Recipe
+from lazify._recipe.signature_reading import RawText
 from lazify.typing_support.stubs.annotations import AnnotationWriter
 from lazify.typing_support.stubs.conditions import executed_statements
 from lazify.typing_support.stubs.modules import lazy_classes, syntax_tree

@@ -13,9 +13,9 @@ from torch import nn
 
 from lazify._torch import COMPILED_CALL
 from lazify.errors import DefinitionError, compose
-from lazify.naming_conventions import conventional, guess_parameters
-from lazify.rules import Axis, Computed, Rule, Unknown
-from lazify.signature_reading import (
+from lazify._recipe.naming_conventions import conventional, guess_parameters
+from lazify._recipe.rules import Axis, Computed, Rule, Unknown
+from lazify._recipe.signature_reading import (
     ANYTHING,
     POSITIONAL,
     SELF,
@@ -27,7 +27,7 @@ from lazify.signature_reading import (
     to_args_kwargs,
     without_parameters,
 )
-from lazify.torch_nn_table import is_unmodified_torch_class, table_row
+from lazify._recipe.torch_nn_table import is_unmodified_torch_class, table_row
 
 __all__ = ["Exclude", "Recipe", "compile_recipe", "normalize_exclude"]
 

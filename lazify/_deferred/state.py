@@ -12,10 +12,10 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lazify.call_values import PLAIN, all_plain
-from lazify.operations import Operation
-from lazify.preview import Preview, PreviewSubmodule
-from lazify.recipe import Recipe
+from lazify._inference.call_values import PLAIN, all_plain
+from lazify._deferred.operations import Operation
+from lazify._deferred.preview import Preview, PreviewSubmodule
+from lazify._recipe.recipe import Recipe
 
 __all__ = ["STATE_KEY", "History", "InstanceLock", "LazyState", "lazy_state", "lock_holders"]
 

@@ -22,8 +22,8 @@ from torch.utils.hooks import RemovableHandle
 
 from lazify._module_tree import own_tensors, walk
 from lazify._torch import COMPILED_CALL, unset_fake_mode
-from lazify.call_values import all_plain
-from lazify.construction import (
+from lazify._inference.call_values import all_plain
+from lazify._recipe.construction import (
     construct,
     construct_new,
     construction_context,
@@ -35,18 +35,18 @@ from lazify.construction import (
     set_dict,
     slot_names,
 )
-from lazify.operations import CONVERTING, FLAGGING, IMMEDIATE, Operation, RecordsOperations, attached
-from lazify.placeholder_swap import SwapTransaction, check_names_kept, swap_placeholders
-from lazify.placeholders import substitute
-from lazify.probing import thrown_away
-from lazify.recipe import Recipe
-from lazify.records import discard, record
-from lazify.restoring import (
+from lazify._deferred.operations import CONVERTING, FLAGGING, IMMEDIATE, Operation, RecordsOperations, attached
+from lazify._first_call.placeholder_swap import SwapTransaction, check_names_kept, swap_placeholders
+from lazify._deferred.placeholders import substitute
+from lazify._isolation.probing import thrown_away
+from lazify._recipe.recipe import Recipe
+from lazify._first_call.records import discard, record
+from lazify._isolation.restoring import (
     Random,
     Restore,
     snapshot,
 )
-from lazify.state import STATE_KEY, InstanceLock, LazyState, lazy_state
+from lazify._deferred.state import STATE_KEY, InstanceLock, LazyState, lazy_state
 
 __all__ = [
     "Completed",

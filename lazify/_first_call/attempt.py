@@ -30,7 +30,7 @@ from lazify._torch import (
     is_made_here,
     skip_dynamo,
 )
-from lazify.building import (
+from lazify._first_call.building import (
     Completed,
     Materialization,
     Plan,
@@ -40,21 +40,21 @@ from lazify.building import (
     trial_module,
     trial_run_scope,
 )
-from lazify.call_values import GuessFailed, all_plain, cache_key, infer, search, tensors
-from lazify.construction import (
+from lazify._inference.call_values import GuessFailed, all_plain, cache_key, infer, search, tensors
+from lazify._recipe.construction import (
     contexts_are_neutral,
     reset_to_uninitialized,
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose
-from lazify.probing import Probe
-from lazify.records import record, record_fast, summarize_arguments
-from lazify.restoring import (
+from lazify._isolation.probing import Probe
+from lazify._first_call.records import record, record_fast, summarize_arguments
+from lazify._isolation.restoring import (
     apply_diff,
     diff,
     random_state,
     snapshot_dict,
 )
-from lazify.state import STATE_KEY, InstanceLock, LazyState, lazy_state, lock_holders
+from lazify._deferred.state import STATE_KEY, InstanceLock, LazyState, lazy_state, lock_holders
 
 __all__ = ["call", "materialize_and_call", "materialize_with"]
 

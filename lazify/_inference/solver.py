@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from lazify._torch import load_fakes
-from lazify.probing import Probe, Run
+from lazify._isolation.probing import Probe, Run
 
 __all__ = ["SENTINELS", "Problem", "Solution", "perturbations", "solve"]
 

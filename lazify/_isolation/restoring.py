@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lazify._torch import COMPILED_CALL
-from lazify.state import STATE_KEY
+from lazify._deferred.state import STATE_KEY
 
 __all__ = ["Random", "Restore", "apply_diff", "diff", "random_state", "snapshot", "snapshot_dict"]
 

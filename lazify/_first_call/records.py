@@ -11,8 +11,8 @@ from weakref import getweakrefs, ref
 import torch
 from torch import nn
 
-from lazify.call_values import PLAIN, all_plain, describe
-from lazify.recipe import Recipe
+from lazify._inference.call_values import PLAIN, all_plain, describe
+from lazify._recipe.recipe import Recipe
 
 __all__ = ["Materialized", "OpaqueArgument", "discard", "find", "record", "record_fast", "summarize_arguments"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lazify.rules import Axis, Computed, Rule
+from lazify._recipe.rules import Axis, Computed, Rule
 
 __all__ = ["KNOWN", "is_unmodified_torch_class", "table_row"]
 

@@ -19,12 +19,12 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from lazify._module_tree import walk
-from lazify.call_values import derived
+from lazify._inference.call_values import derived
 from lazify.errors import InferenceError, compose
-from lazify.operations import RecordsOperations
-from lazify.preview import build, shown, starting_values, unknown_names
-from lazify.recipe import Recipe
-from lazify.solver import perturbations
+from lazify._deferred.operations import RecordsOperations
+from lazify._deferred.preview import build, shown, starting_values, unknown_names
+from lazify._recipe.recipe import Recipe
+from lazify._inference.solver import perturbations
 
 __all__ = ["saved_under", "values_in"]
 

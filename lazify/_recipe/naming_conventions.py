@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lazify.rules import Axis, Rule
+from lazify._recipe.rules import Axis, Rule
 
 __all__ = ["conventional", "guess_parameters"]
 

@@ -25,18 +25,18 @@ from torch.utils.hooks import RemovableHandle
 from lazify._module_tree import walk
 from lazify._tables import explained_parameters, signatures_html
 from lazify._torch import DYNAMO_HOOK, FOLLOWING_PATHS, tree_map_only, without_symbolic_sizes
-from lazify.attempt import call, materialize_and_call, materialize_with
-from lazify.building import Plan
-from lazify.construction import construct, construction_context, original_init, set_class, subclass_without_hooks
+from lazify._first_call.attempt import call, materialize_and_call, materialize_with
+from lazify._first_call.building import Plan
+from lazify._recipe.construction import construct, construction_context, original_init, set_class, subclass_without_hooks
 from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
-from lazify.from_checkpoint import saved_under, values_in
-from lazify.operations import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Operation, RecordsOperations, own_methods
-from lazify.placeholders import Placeholder
-from lazify.preview import CONTENT, Preview, report_missing_and_unexpected_keys
-from lazify.recipe import Recipe, compile_recipe
-from lazify.restoring import random_state
-from lazify.rules import Axis
-from lazify.signature_reading import (
+from lazify._inference.from_checkpoint import saved_under, values_in
+from lazify._deferred.operations import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Operation, RecordsOperations, own_methods
+from lazify._deferred.placeholders import Placeholder
+from lazify._deferred.preview import CONTENT, Preview, report_missing_and_unexpected_keys
+from lazify._recipe.recipe import Recipe, compile_recipe
+from lazify._isolation.restoring import random_state
+from lazify._recipe.rules import Axis
+from lazify._recipe.signature_reading import (
     NOT_GIVEN,
     ORIGINAL_KEY,
     VARIADIC,
@@ -45,8 +45,8 @@ from lazify.signature_reading import (
     original_function,
     positional_binder,
 )
-from lazify.state import STATE_KEY, LazyState, lazy_state
-from lazify.torch_nn_table import KNOWN
+from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
+from lazify._recipe.torch_nn_table import KNOWN
 
 __all__ = ["RECIPE", "LazyInstance", "decorate", "lazy_class", "state_of"]
 
