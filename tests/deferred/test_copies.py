@@ -110,8 +110,8 @@ MADE = """
     def halve(module):
         module.halved = True
 
-    def seen(module, args):
-        module.seen = True
+    def mark(module, args):
+        module.marked = True
 
     LazyGrow = lazify(nn.Conv2d, exclude={"in_channels": axis(1), "out_channels": double})
     LazyNameless = lazify(nn.Conv2d, exclude={"in_channels": axis(1), "out_channels": lambda input: 3})
@@ -120,7 +120,7 @@ MADE = """
         lazies = nn.Sequential(Block(4), LazyGrow(kernel_size=1), LazyNameless(kernel_size=1), lazify(nn.BatchNorm2d)())
         lazies.double()
         lazies.apply(halve)
-        lazies[0].register_forward_pre_hook(seen)
+        lazies[0].register_forward_pre_hook(mark)
         list(lazies.parameters())
         return lazies
 """
@@ -134,7 +134,7 @@ LOAD = """
     model(torch.ones(2, 3, 4, 4, dtype=torch.float64))
     assert all(a is b for a, b in zip(placeholders, model.parameters()))
     assert [type(m).__name__ for m in model] == ["Block", "Conv2d", "Conv2d", "BatchNorm2d"]
-    assert [m.halved for m in model] == [True] * 4 and model[0].seen
+    assert [m.halved for m in model] == [True] * 4 and model[0].marked
     assert model[2].out_channels == 3 and model[1].out_channels == 8
 """
 

@@ -30,13 +30,13 @@ REFUSED = {
 @pytest.mark.parametrize("name", parity.OPERATIONS)
 def test_parity(name: str) -> None:
     expected, reference = parity.run("eager", parity.OPERATIONS[name])
-    outcome, seen = parity.run("lazify", parity.OPERATIONS[name])
+    outcome, observed = parity.run("lazify", parity.OPERATIONS[name])
     if name in REFUSED:
         assert outcome == "error"
-        assert type(seen) is REFUSED[name]
+        assert type(observed) is REFUSED[name]
     else:
-        assert outcome == expected == "ok", seen
-        assert seen == reference
+        assert outcome == expected == "ok", observed
+        assert observed == reference
 
 
 @pytest.mark.parametrize("name", REFUSED)

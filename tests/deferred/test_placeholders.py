@@ -152,7 +152,7 @@ def test_replicas_are_refused() -> None:
 
 def test_optimizers_that_group_by_dimensions() -> None:
     model = nn.Sequential(LazyConv2d(4, 1, bias=False), nn.Flatten(), LazyLinear(2, bias=False))
-    with pytest.raises(ValueError, match="size"):  # torch's message would tell it
+    with pytest.raises(ValueError, match="size"):  # as the message of torch says
         torch.optim.Muon(model.parameters())
     optimizer = torch.optim.Muon(model[2].parameters())
     model(IMAGES).sum().backward()

@@ -201,7 +201,7 @@ class FirstCalls(RuleBasedStateMachine):
     @precondition(lambda self: len(self.copies) < 3)
     @rule(which=st.integers(0, 3))
     def deepcopy(self, which: int) -> None:
-        """The copy is a pair of its own; nobody holds handles on its hooks."""
+        """The copy is a pair of its own; the test holds no handles of its hooks."""
         pair = self.one(which).pair
         made = object.__new__(Pair)
         vars(made).update(vars(pair))
@@ -211,7 +211,7 @@ class FirstCalls(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 3), how=st.sampled_from(["raises", "dtype", "arguments"]))
     def failing_call(self, which: int, how: str) -> None:
-        """Of the eager twin nothing but its hooks' logs remembers such a call; of the lazy one the same."""
+        """Such a call changes nothing of either but the logs of hooks."""
         pair = self.one(which).pair
         x = torch.zeros(2, WIDTH, dtype=dtype_of(pair.eager))
         lengths = [len(log) for log in pair.logs]

@@ -29,7 +29,7 @@ def one_line(text: str) -> str:
 
 
 def signature_in(tooltip: str) -> str:
-    """What stands between the title and the next one, from the parenthesis on."""
+    """The text between the title and the next one, from the parenthesis on."""
     (found,) = re.findall(r"^Init signature:\s+[\w.]+(\(.*?)\n(?=[A-Z][\w ]+:)", tooltip, re.MULTILINE | re.DOTALL)
     return one_line(found)
 
@@ -241,12 +241,12 @@ def test_lazy_instances_complete_what_they_know(kernel: Kernel) -> None:
 
 
 def test_shift_tab_on_a_lazy_instance(kernel: Kernel) -> None:
-    kernel.define("waiting = LazyBlock(3)")
-    tooltip = kernel.tooltip("waiting")
+    kernel.define("still_lazy = LazyBlock(3)")
+    tooltip = kernel.tooltip("still_lazy")
     assert re.search(r"^String form:\s+LazyBlock\(in_channels=\?, out_channels=3\)$", tooltip, re.MULTILINE)
     assert "Inferred at the first call: `in_channels` from axis(1)." in tooltip
-    assert "waiting.forward(x, mask=None)" in kernel.tooltip("waiting.forward(")
-    assert kernel.run("print(is_lazy(waiting))").text == "True\n"
+    assert "still_lazy.forward(x, mask=None)" in kernel.tooltip("still_lazy.forward(")
+    assert kernel.run("print(is_lazy(still_lazy))").text == "True\n"
 
 
 # ---------------------------------------------------------------------------------------------

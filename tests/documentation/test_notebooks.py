@@ -85,7 +85,7 @@ def same(made: str, committed: str, tolerance: float) -> bool:
 
 
 def output_of(notebook: Notebook, source: str, kind: str = "text/stdout") -> str:
-    """What the one cell shows in which `source` stands."""
+    """The output of the one cell that contains `source`."""
     (cell,) = [cell for cell in code_cells(notebook) if source in cell.source]
     (text,) = [shown(output)[kind] for output in cell.outputs if kind in shown(output)]
     return text

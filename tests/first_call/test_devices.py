@@ -15,7 +15,7 @@ from helpers.pairs import in_form
 
 
 class FromNumpy(nn.Module):
-    """No device parameter, and tensors from everywhere."""
+    """A constructor without `device`, whose tensors come from numpy, from lists and from torch."""
 
     def __init__(self, in_features: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class FromNumpy(nn.Module):
 
 
 class Idle(nn.Module):
-    """Looks at nothing of its input but the width, so that its weights may be anywhere."""
+    """Uses only the width of its input, so its weights may be on any device."""
 
     def __init__(self, in_features: int, device: Any = None, dtype: Any = None) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def test_a_device_argument_in_a_default_device_context(form: str) -> None:
 
 
 def test_the_device_holds_for_recorded_operations_too(form: str) -> None:
-    """What `apply` makes after the construction is made as if done on the eager module: not moved."""
+    """What a function given to `apply` makes is not moved, as on the eager module."""
     pair = pair_of(form)
 
     def add(module: nn.Module) -> None:

@@ -128,7 +128,7 @@ def test_compile_in_the_constructor(form: str, exclude: Any) -> None:
     lazy_cls = lazify(Compiled, exclude=exclude) if form == "function" else lazify(exclude=exclude)(Compiled)
     module = lazy_cls()
     with pytest.raises(RuntimeError):
-        module(X.to(torch.int64))  # rolled back, to begin anew
+        module(X.to(torch.int64))  # rolled back; the next call begins again
     module(X)
     assert vars(module).keys() == vars(twin).keys()
     assert module(X).shape == (len(X), 2)

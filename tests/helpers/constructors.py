@@ -50,7 +50,7 @@ def parameter_lists(draw: st.DrawFn) -> list[Parameter]:
 
 
 def source_of(parameters: Sequence[Parameter], scope: dict[str, Any]) -> str:
-    """`a, /, b=..., *, c: ... = ...`; defaults and annotations stand in `scope` as the very objects."""
+    """`a, /, b=..., *, c: ... = ...`; `scope` gets the defaults and annotations, the same objects."""
     parts: list[str] = []
     for before, p in zip([None, *parameters], parameters, strict=False):
         if before is not None and before.kind is POSITIONAL_ONLY and p.kind is not POSITIONAL_ONLY:
@@ -195,6 +195,6 @@ def check_calls(
         assert type(module) is cls
         expected = {p.name: bound[p.name] for p in parameters} | {name: (name, 7) for name in is_open}
         assert module.received == expected
-        for p in parameters:  # defaults are the very objects
+        for p in parameters:  # defaults are the same objects
             if p.default is not EMPTY and module.received[p.name] == p.default:
                 assert module.received[p.name] is expected[p.name]

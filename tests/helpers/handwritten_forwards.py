@@ -292,11 +292,11 @@ class LowRank(nn.Module):
 class Constrained(nn.Module):
     def __init__(self, in_features):
         super().__init__()
-        self.turn = parametrizations.orthogonal(nn.Linear(in_features, in_features, bias=False))
+        self.rotation = parametrizations.orthogonal(nn.Linear(in_features, in_features, bias=False))
         self.shift = parametrizations.weight_norm(nn.Linear(in_features, in_features))
 
     def forward(self, x):
-        return self.turn(x) + self.shift(x)
+        return self.rotation(x) + self.shift(x)
 
 
 class Saves(nn.Module):

@@ -24,7 +24,7 @@ groups_of_two = partial(nn.GroupNorm, 2)
 
 @dataclass(frozen=True)
 class Case:
-    """One lazy layer: what is given, what the first call on `X` infers, what comes out."""
+    """One lazy layer: its arguments, what the first call on `X` infers, the shape of the output."""
 
     name: str
     eager: type[nn.Module]

@@ -86,7 +86,7 @@ class Pair:
         return mine, twins
 
     def call(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Call both with the same input, compare what comes out and the random state after."""
+        """Call both with the same input; compare the outputs and the random states after."""
         return self.through(lambda module: module(*args, **kwargs))
 
     def through(self, call: Callable[[nn.Module], Any]) -> tuple[Any, Any]:

@@ -3,7 +3,7 @@
     python tests/helpers/parity.py          prints the table
     python tests/helpers/parity.py --write  puts it into the README
 
-Every row is run: the operation on the model, then one call, then everything that can be seen is compared with the
+Every row is run: the operation on the model, then one call, then everything observable is compared with the
 eager model to which the same was done.
 """
 
@@ -285,35 +285,35 @@ OPERATIONS: dict[str, Operation] = {
 # Running and comparing
 
 
-def _seen(value: Any) -> Any:
+def _observable(value: Any) -> Any:
     """Something that compares: tensors by their values."""
     if isinstance(value, torch.Tensor):
         return ("tensor", tuple(value.shape), str(value.dtype), value.requires_grad, value.detach().tolist())
     if isinstance(value, (list, tuple)):
-        return [_seen(each) for each in value]
+        return [_observable(each) for each in value]
     if isinstance(value, dict):
-        return {name: _seen(each) for name, each in value.items()}
+        return {name: _observable(each) for name, each in value.items()}
     return value
 
 
 def run(kind: str, operation: Operation) -> tuple[str, Any]:
-    """`("ok", all that can be seen)`, or `("error", the exception)`."""
+    """`("ok", all that is observable)`, or `("error", the exception)`."""
     log: Log = []
     torch.manual_seed(0)
     model = MODELS[kind]()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's of its lazy modules, and of TorchScript
-            seen = _seen(operation(model, log))
+            seen = _observable(operation(model, log))
             if any(type(each).__name__.startswith("Lazy") for each in model.modules()):
                 torch.manual_seed(0)
             out = model(X)
     except Exception as error:
         return "error", error
     modules = [(n, type(m).__name__, m.training) for n, m in model.named_modules()]
-    state = [(n, _seen(t)) for n, t in (*model.named_parameters(), *model.named_buffers())]
+    state = [(n, _observable(t)) for n, t in (*model.named_parameters(), *model.named_buffers())]
     momenta = [m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    return "ok", (seen, log, _seen(out), modules, state, momenta)
+    return "ok", (seen, log, _observable(out), modules, state, momenta)
 
 
 def compared(kind: str, name: str) -> str:

@@ -77,7 +77,7 @@ class Tied(Base):
 
 
 class Recurrent(Base):
-    """Keeps its weights in a flat list besides."""
+    """Keeps its weights in a flat list, too."""
 
     def __init__(self, in_features: int, out_features: int = 3) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ CLASSES: list[type[nn.Module]] = [Perceptron, Statistics, Tied, Recurrent]
 
 
 # ---------------------------------------------------------------------------------------------
-# Hooks: closures of one factory each, so that the comparison can tell them apart by what they hold
+# Hooks: closures of one factory each, so that the comparison can distinguish them by what they hold
 
 
 def forward_pre(log: list[Any], tag: str) -> Callable[..., None]:
@@ -142,7 +142,7 @@ FACTORIES = {
 
 
 def visitor(tag: int, std: float) -> Callable[[nn.Module], None]:
-    """For `apply`: leaves its mark on each module, in order, and draws some weights anew."""
+    """For `apply`: notes the visit on each module, in order, and draws some weights again."""
 
     def fn(module: nn.Module) -> None:
         module.visited = (*getattr(module, "visited", ()), tag)
@@ -188,7 +188,7 @@ class Copy:
 
 
 def preview_of(module: nn.Module) -> Any:
-    """What any module answers of itself. (What was attached to a lazy one is converted at its first call.)"""
+    """What any module shows of itself, without attached tensors: a lazy one converts them at its first call."""
     own = [(n, t) for n, t in (*module.named_parameters(), *module.named_buffers()) if not n.startswith(ATTACHED)]
     return (
         [(name, t.requires_grad, t.dtype, t.dim()) for name, t in own],

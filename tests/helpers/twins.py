@@ -173,7 +173,7 @@ class _Comparison:
             yield from self.sequences(ours, theirs, path)
         elif mine.__code__ is not twins.__code__:
             yield f"{path}: {mine!r} instead of {twins!r}"
-        else:  # closures of one factory: told apart by the plain values they hold
+        else:  # closures of one factory: compared by the plain values they hold
             held = [[c.cell_contents for c in each.__closure__ or () if _is_plain(c)] for each in (mine, twins)]
             if held[0] != held[1]:
                 yield f"{path}: closes over {held[0]} instead of {held[1]}"

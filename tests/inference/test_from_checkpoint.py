@@ -198,7 +198,7 @@ def test_loading_where_it_was_moved_to_and_with_assign() -> None:
     assigned = LazyLinear(3).to(torch.float64)
     assigned.load_state_dict(state, assign=True)
     assert assigned.weight.dtype is torch.float32
-    state = nn.Linear(5, 3).state_dict()  # anew: torch notes `assign` in the one that it was given
+    state = nn.Linear(5, 3).state_dict()  # a new one: torch notes `assign` in the one that was loaded
     with torch.device("meta"):
         there = LazyLinear(3)
         with pytest.warns(UserWarning, match="is a no-op"):

@@ -297,7 +297,7 @@ def test_a_mistake_of_the_call_is_not_blamed_on_the_sizes() -> None:
 
 
 def test_the_second_instance_pays_nothing() -> None:
-    """What was found is kept by the structure of the call, not by a name; other sizes are searched for anew."""
+    """Values are cached by the structure of the call; for other sizes there is another search."""
     forwards: list[tuple[int, ...]] = []
 
     class Counted(nn.Module):

@@ -30,7 +30,7 @@ def test_every_lazy_layer_has_a_case():
 
 
 def test_each_lazy_layer_is_one_call_of_lazify():
-    """And nothing here stands on more of lazify than its public face and its errors."""
+    """And `lazify.layers` imports only the public interface of lazify and its errors."""
     made = {}
     for path in sorted(Path(layers.__file__).parent.glob("*.py")):
         for node in ast.parse(path.read_text()).body:
@@ -264,7 +264,7 @@ OTHER = {
     [pytest.param(case, name, id=f"{case.eager.__name__}-{name}") for case in BLOCKS for name in case.takes],
 )
 def test_every_argument_has_an_effect(case, name):
-    # a kernel of one pixel has nothing to pad, unless it is told to
+    # a kernel of one pixel has nothing to pad, unless it is asked to
     usual = {"padding": 1} if name == "padding_mode" and case.eager is layers.PointwiseConv2d else {}
     arguments = {**case.inferred, **{n: v for n, v in case.given.items() if n not in case.added}, **usual}
 

@@ -145,7 +145,7 @@ def test_composition_of_decorated_classes_builds_in_one_call() -> None:
 
 
 class Recursive(nn.Module):
-    """Makes smaller ones of itself, by type and by name, eagerly: it knows the size."""
+    """Makes smaller instances of itself, by type and by name, with the size given."""
 
     def __init__(self, in_features: int, depth: int = 2) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Real module classes, named and with nothing named: every case works, or stands below with the reason."""
+"""Real module classes, named and with nothing named: every case works, or is listed below with the reason."""
 
 from __future__ import annotations
 

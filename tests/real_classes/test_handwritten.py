@@ -104,7 +104,7 @@ CASES: list[Case] = []
 def case(
     cls: type[nn.Module], inferred: dict[str, Any], *args: Any, call: dict[str, Any] | None = None, **more: Any
 ) -> None:
-    """Tuples among the call's arguments stand for random tensors of that shape, functions for what they make."""
+    """Tuples among the call's arguments stand for random tensors of that shape, functions for what they return."""
     auto, by_position = more.pop("auto", True), more.pop("by_position", ())
 
     def argument(value: Any) -> Any:

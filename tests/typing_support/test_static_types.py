@@ -82,7 +82,7 @@ def test_pyright(tmp_path: Path) -> None:
 
 
 def test_the_checks_can_fail(tmp_path: Path) -> None:
-    """A wrong call and an ignore that nothing needs are seen by both."""
+    """Both report a wrong call, and an ignore that nothing needs."""
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
         "from torch import nn\nfrom lazify import lazify\nlazify(nn.Linear)()\nlazify(nn.Linear)(3)  # type: ignore\n"
@@ -114,7 +114,7 @@ def test_decorated_classes_of_another_module_from_the_cache(tmp_path: Path) -> N
 
 
 def test_what_the_cache_has_lost_is_not_guessed(tmp_path: Path) -> None:
-    """Defaults are not in it: a class in which one may be a rule goes unchecked, and gives no false error."""
+    """The cache holds no defaults: a class with a rule as a default goes unchecked, and gives no false error."""
     user = tmp_path / "user_of_marked.py"
     for number in (1, 2):
         user.write_text(

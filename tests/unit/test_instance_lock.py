@@ -83,7 +83,7 @@ def test_an_instance_lock_may_be_acquired_again_inside_and_others_wait() -> None
 
 
 def test_a_rule_that_makes_the_first_call_itself_is_not_waited_for() -> None:
-    """Nothing is decided twice: the call inside is the first one, and that around finds the real module."""
+    """The inner call materializes the module; the outer call then finds the real module."""
     made: list[nn.Module] = []
 
     def width(input: Tensor) -> int:

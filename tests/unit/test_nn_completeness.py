@@ -22,7 +22,7 @@ Module = torch.nn.Module
 
 #: What the conventions take for an input size, and is none, or cannot be had from a call.
 NOT_HERE: dict[str, str] = {
-    "RNNBase": "has its forward from nobody: RNN, LSTM and GRU are the classes to call",
+    "RNNBase": "has no forward of its own: RNN, LSTM and GRU are the classes to call",
     "RNNCellBase": "has no forward: RNNCell, LSTMCell and GRUCell are the classes to call",
     "Unflatten": "its `dim` is the axis to unflatten, the user's choice",
 }
@@ -47,7 +47,7 @@ def required(cls: type[Module]) -> list[str]:
 
 
 def expected() -> set[str]:
-    """The classes of the installed torch.nn that should be here, by a criterion that knows nothing of the table.
+    """The classes of the installed torch.nn that should be here, by a criterion that is independent of the table.
 
     A required parameter that by its name is an input's size; or torch has a lazy class of its own.
     """
