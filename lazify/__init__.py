@@ -1,8 +1,8 @@
 """lazify: any `nn.Module` class, lazily constructed."""
 
+from lazify._recipe.rules import axis as axis
 from lazify.api import is_lazy as is_lazy
 from lazify.api import lazify as lazify
-from lazify.materialize import materialize as materialize
 from lazify.errors import AmbiguousInferenceError as AmbiguousInferenceError
 from lazify.errors import DefinitionError as DefinitionError
 from lazify.errors import InferenceError as InferenceError
@@ -10,7 +10,7 @@ from lazify.errors import LazifyError as LazifyError
 from lazify.errors import NotMaterializedError as NotMaterializedError
 from lazify.explain import explain as explain
 from lazify.explain import lazy_modules as lazy_modules
-from lazify._recipe.rules import axis as axis
+from lazify.materialize import materialize as materialize
 
 __all__ = [
     "AmbiguousInferenceError",

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from lazify import demo
+from lazify._lazy_class.instance import RECIPE
 from lazify.api import lazify
-from lazify.materialize import materialize
 from lazify.errors import LazifyError
 from lazify.explain import explain
-from lazify._lazy_class.instance import RECIPE
+from lazify.materialize import materialize
 from lazify.typing_support.stubs import write
 
 __all__ = ["main"]

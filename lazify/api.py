@@ -9,11 +9,11 @@ from typing import Any, Concatenate, TypeVar, overload
 
 from torch import nn
 
-from lazify.errors import DefinitionError, compose
 from lazify._lazy_class.instance import RECIPE, LazyInstance, decorate, lazy_class
+from lazify._lazy_class.static_types import LazyClass, M, P, keeps_the_class
 from lazify._recipe.recipe import Exclude, normalize_exclude
 from lazify._recipe.signature_reading import ORIGINAL_KEY
-from lazify.typing_support.static_types import LazyClass, M, P, keeps_the_class
+from lazify.errors import DefinitionError, compose
 
 __all__ = ["is_lazy", "lazify"]
 

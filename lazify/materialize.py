@@ -19,17 +19,17 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lazify._module_tree import own_tensors, walk
-from lazify._torch import FakeMode, fakes_cannot_follow
-from lazify._first_call.attempt import materialize_with
-from lazify._first_call.building import Completed, Plan, TrialKind, call_stack, plans_of
-from lazify._recipe.construction import neutral_contexts
-from lazify.errors import InferenceError, compose
 from lazify._deferred.operations import attached
 from lazify._deferred.placeholders import substitute
+from lazify._deferred.state import lazy_state
+from lazify._first_call.attempt import materialize_with
+from lazify._first_call.building import Completed, Plan, TrialKind, call_stack, plans_of
 from lazify._isolation.probing import aside
 from lazify._isolation.restoring import Restore, snapshot
-from lazify._deferred.state import lazy_state
+from lazify._module_tree import own_tensors, walk
+from lazify._recipe.construction import neutral_contexts
+from lazify._torch import FakeMode, fakes_cannot_follow
+from lazify.errors import InferenceError, compose
 
 __all__ = ["materialize"]
 

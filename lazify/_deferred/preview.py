@@ -19,16 +19,16 @@ from weakref import WeakValueDictionary
 import torch
 from torch import nn
 
-from lazify._module_tree import named_tensors, own_tensors, walk
-from lazify._inference.call_values import derived, is_derived
-from lazify._recipe.construction import construct_new, set_class, subclass_without_hooks
-from lazify.errors import NotMaterializedError, compose
 from lazify._deferred.operations import CONVERTING, HOOKING, IMMEDIATE, Operation, RecordsOperations, own_methods
 from lazify._deferred.placeholders import Placeholder, as_placeholder, convert, new_placeholder, rank_of, substitute
+from lazify._inference.call_values import derived, is_derived
+from lazify._inference.solver import SENTINELS
 from lazify._isolation.probing import Origins, outline
+from lazify._module_tree import named_tensors, own_tensors, walk
+from lazify._recipe.construction import construct_new, set_class, subclass_without_hooks
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis
-from lazify._inference.solver import SENTINELS
+from lazify.errors import NotMaterializedError, compose
 
 __all__ = [
     "CONTENT",

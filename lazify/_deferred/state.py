@@ -12,9 +12,9 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lazify._inference.call_values import PLAIN, all_plain
 from lazify._deferred.operations import Operation
 from lazify._deferred.preview import Preview, PreviewSubmodule
+from lazify._inference.call_values import PLAIN, all_plain
 from lazify._recipe.recipe import Recipe
 
 __all__ = ["STATE_KEY", "History", "InstanceLock", "LazyState", "lazy_state", "lock_holders"]

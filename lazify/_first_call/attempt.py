@@ -21,15 +21,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
-from lazify._torch import (
-    COMPILED_CALL,
-    GLOBAL_PRE_HOOKS,
-    MODULE_CALL,
-    function_modes,
-    is_fx_tracing,
-    is_made_here,
-    skip_dynamo,
-)
+from lazify._deferred.state import STATE_KEY, InstanceLock, LazyState, lazy_state, lock_holders
 from lazify._first_call.building import (
     Completed,
     Materialization,
@@ -40,21 +32,29 @@ from lazify._first_call.building import (
     trial_module,
     trial_run_scope,
 )
-from lazify._inference.call_values import GuessFailed, all_plain, cache_key, infer, search, tensors
-from lazify._recipe.construction import (
-    contexts_are_neutral,
-    reset_to_uninitialized,
-)
-from lazify.errors import InferenceError, NotMaterializedError, compose
-from lazify._isolation.probing import Probe
 from lazify._first_call.records import record, record_fast, summarize_arguments
+from lazify._inference.call_values import GuessFailed, all_plain, cache_key, infer, search, tensors
+from lazify._isolation.probing import Probe
 from lazify._isolation.restoring import (
     apply_diff,
     diff,
     random_state,
     snapshot_dict,
 )
-from lazify._deferred.state import STATE_KEY, InstanceLock, LazyState, lazy_state, lock_holders
+from lazify._recipe.construction import (
+    contexts_are_neutral,
+    reset_to_uninitialized,
+)
+from lazify._torch import (
+    COMPILED_CALL,
+    GLOBAL_PRE_HOOKS,
+    MODULE_CALL,
+    function_modes,
+    is_fx_tracing,
+    is_made_here,
+    skip_dynamo,
+)
+from lazify.errors import InferenceError, NotMaterializedError, compose
 
 __all__ = ["call", "materialize_and_call", "materialize_with"]
 

@@ -20,9 +20,19 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lazify._module_tree import own_tensors, walk
-from lazify._torch import COMPILED_CALL, unset_fake_mode
+from lazify._deferred.operations import CONVERTING, FLAGGING, IMMEDIATE, Operation, RecordsOperations, attached
+from lazify._deferred.placeholders import substitute
+from lazify._deferred.state import STATE_KEY, InstanceLock, LazyState, lazy_state
+from lazify._first_call.placeholder_swap import SwapTransaction, check_names_kept, swap_placeholders
+from lazify._first_call.records import discard, record
 from lazify._inference.call_values import all_plain
+from lazify._isolation.probing import thrown_away
+from lazify._isolation.restoring import (
+    Random,
+    Restore,
+    snapshot,
+)
+from lazify._module_tree import own_tensors, walk
 from lazify._recipe.construction import (
     construct,
     construct_new,
@@ -35,18 +45,8 @@ from lazify._recipe.construction import (
     set_dict,
     slot_names,
 )
-from lazify._deferred.operations import CONVERTING, FLAGGING, IMMEDIATE, Operation, RecordsOperations, attached
-from lazify._first_call.placeholder_swap import SwapTransaction, check_names_kept, swap_placeholders
-from lazify._deferred.placeholders import substitute
-from lazify._isolation.probing import thrown_away
 from lazify._recipe.recipe import Recipe
-from lazify._first_call.records import discard, record
-from lazify._isolation.restoring import (
-    Random,
-    Restore,
-    snapshot,
-)
-from lazify._deferred.state import STATE_KEY, InstanceLock, LazyState, lazy_state
+from lazify._torch import COMPILED_CALL, unset_fake_mode
 
 __all__ = [
     "Completed",

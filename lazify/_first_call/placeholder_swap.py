@@ -10,13 +10,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from lazify._module_tree import named_tensors, walk
-from lazify._recipe.construction import set_class, set_dict, slot_names
-from lazify.errors import NotMaterializedError, compose
 from lazify._deferred.operations import RecordsOperations, attached
 from lazify._deferred.placeholders import Placeholder, UserSettings, choice, revert, substitute, swap_in
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
+from lazify._module_tree import named_tensors, walk
+from lazify._recipe.construction import set_class, set_dict, slot_names
+from lazify.errors import NotMaterializedError, compose
 
 __all__ = ["SwapTransaction", "check_names_kept", "swap_placeholders"]
 

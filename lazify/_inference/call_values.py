@@ -11,12 +11,12 @@ from typing import Any, cast
 
 import torch
 
-from lazify.errors import AmbiguousInferenceError, InferenceError, compose, split_fix
+from lazify._inference.solver import Problem, Solution, solve, suggestions
 from lazify._isolation.probing import Probe, Run
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis, Computed, Rule, Unknown
 from lazify._recipe.signature_reading import NOT_GIVEN, VARIADIC
-from lazify._inference.solver import Problem, Solution, solve, suggestions
+from lazify.errors import AmbiguousInferenceError, InferenceError, compose, split_fix
 
 __all__ = [
     "PLAIN",

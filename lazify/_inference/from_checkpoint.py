@@ -18,13 +18,13 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lazify._module_tree import walk
-from lazify._inference.call_values import derived
-from lazify.errors import InferenceError, compose
 from lazify._deferred.operations import RecordsOperations
 from lazify._deferred.preview import build, shown, starting_values, unknown_names
-from lazify._recipe.recipe import Recipe
+from lazify._inference.call_values import derived
 from lazify._inference.solver import perturbations
+from lazify._module_tree import walk
+from lazify._recipe.recipe import Recipe
+from lazify.errors import InferenceError, compose
 
 __all__ = ["saved_under", "values_in"]
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from lazify._torch import load_fakes
 from lazify._isolation.probing import Probe, Run
+from lazify._torch import load_fakes
 
 __all__ = ["SENTINELS", "Problem", "Solution", "perturbations", "solve"]
 

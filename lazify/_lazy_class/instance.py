@@ -22,19 +22,32 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
-from lazify._module_tree import walk
-from lazify._tables import explained_parameters, signatures_html
-from lazify._torch import DYNAMO_HOOK, FOLLOWING_PATHS, tree_map_only, without_symbolic_sizes
-from lazify._first_call.attempt import call, materialize_and_call, materialize_with
-from lazify._first_call.building import Plan
-from lazify._recipe.construction import construct, construction_context, original_init, set_class, subclass_without_hooks
-from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
-from lazify._inference.from_checkpoint import saved_under, values_in
-from lazify._deferred.operations import CONVERTING, FLAGGING, HOOKING, IMMEDIATE, Operation, RecordsOperations, own_methods
+from lazify._deferred.operations import (
+    CONVERTING,
+    FLAGGING,
+    HOOKING,
+    IMMEDIATE,
+    Operation,
+    RecordsOperations,
+    own_methods,
+)
 from lazify._deferred.placeholders import Placeholder
 from lazify._deferred.preview import CONTENT, Preview, report_missing_and_unexpected_keys
-from lazify._recipe.recipe import Recipe, compile_recipe
+from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
+from lazify._first_call.attempt import call, materialize_and_call, materialize_with
+from lazify._first_call.building import Plan
+from lazify._inference.from_checkpoint import saved_under, values_in
 from lazify._isolation.restoring import random_state
+from lazify._lazy_class.tables import explained_parameters, signatures_html
+from lazify._module_tree import walk
+from lazify._recipe.construction import (
+    construct,
+    construction_context,
+    original_init,
+    set_class,
+    subclass_without_hooks,
+)
+from lazify._recipe.recipe import Recipe, compile_recipe
 from lazify._recipe.rules import Axis
 from lazify._recipe.signature_reading import (
     NOT_GIVEN,
@@ -45,8 +58,9 @@ from lazify._recipe.signature_reading import (
     original_function,
     positional_binder,
 )
-from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._recipe.torch_nn_table import KNOWN
+from lazify._torch import DYNAMO_HOOK, FOLLOWING_PATHS, tree_map_only, without_symbolic_sizes
+from lazify.errors import DefinitionError, NotMaterializedError, UnpicklableError, compose
 
 __all__ = ["RECIPE", "LazyInstance", "decorate", "lazy_class", "state_of"]
 

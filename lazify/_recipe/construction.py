@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import is_grad_enabled, is_inference_mode_enabled, nn
 
-from lazify._torch import COMPILED_CALL, any_autocast, inside_transform, outside_transforms
 from lazify._recipe.recipe import Recipe
+from lazify._torch import COMPILED_CALL, any_autocast, inside_transform, outside_transforms
 
 __all__ = [
     "construct",

@@ -11,8 +11,6 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from lazify._torch import COMPILED_CALL
-from lazify.errors import DefinitionError, compose
 from lazify._recipe.naming_conventions import conventional, guess_parameters
 from lazify._recipe.rules import Axis, Computed, Rule, Unknown
 from lazify._recipe.signature_reading import (
@@ -28,6 +26,8 @@ from lazify._recipe.signature_reading import (
     without_parameters,
 )
 from lazify._recipe.torch_nn_table import is_unmodified_torch_class, table_row
+from lazify._torch import COMPILED_CALL
+from lazify.errors import DefinitionError, compose
 
 __all__ = ["Exclude", "Recipe", "compile_recipe", "normalize_exclude"]
 

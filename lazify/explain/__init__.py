@@ -5,7 +5,7 @@ fields are for programs; its `str` is a table for a terminal, and Jupyter shows 
 name `explain` is the function: import from this package with `from lazify.explain.tables import ...`.
 """
 
-from lazify._tables import ExplainedParameter as ExplainedParameter
+from lazify._lazy_class.tables import ExplainedParameter as ExplainedParameter
 from lazify.explain.gather import explain as explain
 from lazify.explain.gather import lazy_modules as lazy_modules
 from lazify.explain.results import ExplainedClass as ExplainedClass

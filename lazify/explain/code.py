@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lazify._recipe.recipe import Recipe
 from lazify._first_call.records import OpaqueArgument
+from lazify._recipe.recipe import Recipe
 
 __all__ = ["CodeWriter", "NotExpressibleError"]
 

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from lazify._deferred.operations import RecordsOperations
+from lazify._deferred.state import lazy_state
+from lazify._first_call.records import Materialized, find
+from lazify._lazy_class.instance import RECIPE, LazyInstance
+from lazify._lazy_class.tables import explained_parameters
 from lazify._module_tree import walk
-from lazify._tables import explained_parameters
+from lazify._recipe.recipe import Recipe
 from lazify.errors import DefinitionError, compose
 from lazify.explain.results import ExplainedClass, ExplainedModel, ExplainedModule
-from lazify._lazy_class.instance import RECIPE, LazyInstance
-from lazify._deferred.operations import RecordsOperations
-from lazify._recipe.recipe import Recipe
-from lazify._first_call.records import Materialized, find
-from lazify._deferred.state import lazy_state
 
 __all__ = ["explain", "lazy_modules"]
 

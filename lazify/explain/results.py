@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from lazify._tables import ExplainedParameter, html_code, html_table, signatures_html
-from lazify.explain.code import CodeWriter, NotExpressibleError
-from lazify.explain.tables import aligned, side_by_side
+from lazify._lazy_class.tables import ExplainedParameter, html_code, html_table, signatures_html
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis
+from lazify.explain.code import CodeWriter, NotExpressibleError
+from lazify.explain.tables import aligned, side_by_side
 
 __all__ = ["ExplainedClass", "ExplainedModel", "ExplainedModule"]
 

@@ -18,7 +18,7 @@ from lazify.typing_support.mypy_plugin.signature_change import UNKNOWN_TYPE, Rul
 __all__ = ["plugin"]
 
 LAZIFY = "lazify.api.lazify"
-LAZY_CLASS = "lazify.typing_support.static_types.LazyClass"
+LAZY_CLASS = "lazify._lazy_class.static_types.LazyClass"
 
 
 def plugin(version: str) -> type[Plugin]:

@@ -12,8 +12,8 @@ from mypy.nodes import ArgKind, Expression, TypeInfo
 from mypy.types import AnyType, CallableType, Type, TypeOfAny
 
 from lazify._recipe.naming_conventions import guess_parameters
-from lazify._recipe.torch_nn_table import KNOWN
 from lazify._recipe.signature_reading import VARIADIC
+from lazify._recipe.torch_nn_table import KNOWN
 from lazify.typing_support.mypy_plugin.reading import (
     AXIS,
     DEFAULT_NOT_CACHED,

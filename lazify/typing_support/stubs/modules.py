@@ -8,8 +8,8 @@ from types import ModuleType
 
 from torch import nn
 
-from lazify.errors import LazifyError
 from lazify._lazy_class.instance import RECIPE
+from lazify.errors import LazifyError
 from lazify.typing_support.stubs.syntax import stored_names
 
 __all__ = ["lazy_classes", "source_file", "syntax_tree"]
