@@ -15,7 +15,7 @@ from helpers.pairs import in_form
 
 
 class FromNumpy(nn.Module):
-    """A constructor without `device`, whose tensors come from numpy, from lists and from torch."""
+    """A constructor without `device`, whose tensors come from numpy and from torch."""
 
     def __init__(self, in_features: int) -> None:
         super().__init__()
