@@ -7,7 +7,17 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-__all__ = ["named_tensors", "own_tensors", "walk"]
+__all__ = ["PREVIEW_KEY", "STATE_KEY", "is_deferred", "named_tensors", "own_tensors", "walk"]
+
+#: The one key that lazify adds to a lazy instance's `__dict__`.
+STATE_KEY = "_lazify_pending"
+#: The one key that lazify adds to the `__dict__` of a submodule that exists only in a preview.
+PREVIEW_KEY = "_lazify_part"
+
+
+def is_deferred(module: nn.Module) -> bool:
+    """Whether the module is lazy, or a submodule in the preview of a lazy one."""
+    return STATE_KEY in vars(module) or PREVIEW_KEY in vars(module)
 
 
 def walk(module: nn.Module, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:

@@ -10,14 +10,19 @@ import torch
 from torch._C._dynamo import eval_frame as _eval_frame
 
 # () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None
+from torch._C._functorch import is_functorch_wrapped_tensor as is_transformed
 from torch._C._functorch import peek_interpreter_stack as inside_transform
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as outside_transforms
 from torch._guards import active_fake_mode
 from torch._subclasses import fake_tensor as _fake
+from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
 from torch.nn.modules import module as _module
 from torch.nn.utils._named_member_accessor import NamedMemberAccessor
+from torch.utils._mode_utils import no_dispatch
+from torch.utils._python_dispatch import _disable_current_modes as without_dispatch_modes
 from torch.utils._pytree import tree_map_only
+from typing_extensions import Self
 
 __all__ = [
     "ALLOWED_ON_UNINITIALIZED",
@@ -25,9 +30,12 @@ __all__ = [
     "DYNAMO_HOOK",
     "FAKE_LOGGERS",
     "FOLLOWING_PATHS",
+    "GLOBAL_HOOKS",
     "GLOBAL_PRE_HOOKS",
     "MODULE_CALL",
     "FakeMode",
+    "FakeTensor",
+    "active_fake_mode",
     "any_autocast",
     "fakes_cannot_follow",
     "function_modes",
@@ -36,11 +44,19 @@ __all__ = [
     "is_fx_tracing",
     "is_made_here",
     "is_shared_with_autograd",
+    "is_transformed",
     "load_fakes",
+    "no_dispatch",
+    "no_torch_function",
     "outside_transforms",
+    "pop_function_mode",
+    "push_function_mode",
+    "saved_tensors_hooks_on",
+    "set_versions",
     "skip_dynamo",
     "tree_map_only",
     "unset_fake_mode",
+    "without_dispatch_modes",
     "without_symbolic_sizes",
     "without_torch_function",
 ]
@@ -58,7 +74,7 @@ class FakeMode(_fake.FakeTensorMode):
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> FakeMode:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
 
@@ -70,6 +86,17 @@ DYNAMO_HOOK = "_initialize_hook"
 
 #: What `register_module_forward_pre_hook` fills: hooks that may change the arguments of any call.
 GLOBAL_PRE_HOOKS = _module._global_forward_pre_hooks
+
+#: The dicts of hooks that see every module of the process.
+GLOBAL_HOOKS: tuple[dict[int, Any], ...] = (
+    _module._global_forward_pre_hooks,
+    _module._global_forward_hooks,
+    _module._global_backward_pre_hooks,
+    _module._global_backward_hooks,
+    _module._global_buffer_registration_hooks,
+    _module._global_module_registration_hooks,
+    _module._global_parameter_registration_hooks,
+)
 
 #: The code of what follows dotted paths to submodules.
 FOLLOWING_PATHS = frozenset({torch.nn.Module.get_submodule.__code__, NamedMemberAccessor.get_submodule.__code__})
@@ -89,7 +116,21 @@ function_modes: Any = torch._C._len_torch_function_stack
 def load_fakes() -> None:
     """Let torch load what it needs for fake tensors: a second's worth, once a process."""
     with FakeMode():
-        torch.empty(1) + 1
+        torch.nn.functional.linear(torch.empty(1, 2), torch.empty(3, 2))
+
+
+#: Take the innermost function mode off this thread's stack, and put one on.
+pop_function_mode: Any = torch._C._pop_torch_function_stack
+push_function_mode: Any = torch._C._push_on_torch_function_stack
+
+#: () -> a context in which neither function modes nor tensor subclasses are asked.
+no_torch_function: Any = torch._C.DisableTorchFunction
+
+#: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
+saved_tensors_hooks_on: Any = torch._C._autograd._top_saved_tensors_default_hooks
+
+#: (tensors, numbers): set how often each is said to have been changed in place.
+set_versions: Any = torch._C._autograd._unsafe_set_version_counter
 
 
 def is_fx_tracing(*arguments: Any) -> bool:
@@ -127,7 +168,14 @@ _NEEDS_VALUES = (
 
 
 #: Of errors that have no class of their own.
-_WORDS = ("fake tensor", "FakeTensor", "Cannot access data pointer", "no fake impl", "Could not run '")
+_WORDS = (
+    "fake tensor",
+    "FakeTensor",
+    "Cannot access data pointer",
+    "no fake impl",
+    "Could not run '",
+    "is not supported for tensor subclasses",  # `numpy()`
+)
 
 
 def fakes_cannot_follow(error: BaseException) -> bool:

@@ -30,9 +30,11 @@ class InferenceError(LazifyError, RuntimeError):
 
     Attributes:
         module: the lazy instance, where one was called.
+        furthest: of a search, the error of the trial run that came furthest.
     """
 
     module: Any = None
+    furthest: Exception | None = None
 
 
 class AmbiguousInferenceError(InferenceError):

@@ -24,7 +24,7 @@ from lazify._deferred.placeholders import substitute
 from lazify._deferred.state import lazy_state
 from lazify._first_call.attempt import materialize_with
 from lazify._first_call.building import Completed, Plan, TrialKind, call_stack, plans_of
-from lazify._isolation.probing import aside
+from lazify._isolation import isolated
 from lazify._isolation.restoring import Restore, snapshot
 from lazify._module_tree import own_tensors, walk
 from lazify._recipe.construction import neutral_contexts
@@ -118,7 +118,7 @@ def _rehearsal(
     before, call_stack.calls.trial_kind = call_stack.calls.trial_kind, how
     try:
         mode = FakeMode() if on_fakes else contextlib.nullcontext()
-        with aside(), neutral_contexts(None), mode, torch.no_grad():
+        with isolated(model), _random_state_kept(on_fakes), neutral_contexts(None), mode, torch.no_grad():
             stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
             args, kwargs = _mapped(stand_for, (args, kwargs))
             restore.insert(0, _put_on_fakes(model) if on_fakes else _put_in_eval_mode(model))
@@ -131,6 +131,16 @@ def _rehearsal(
         calls.rollback_all()
         for each in restore:
             each()
+
+
+def _random_state_kept(on_fakes: bool) -> contextlib.AbstractContextManager[None]:
+    """A context that leaves torch's random states alone: on fake tensors nothing is drawn anyway."""
+    if on_fakes:
+        return contextlib.nullcontext()
+    devices = (
+        list(range(torch.cuda.device_count())) if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    )
+    return torch.random.fork_rng(devices=devices)
 
 
 def _restorers(model: nn.Module, on_fakes: bool) -> list[Restore]:

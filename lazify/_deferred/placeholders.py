@@ -111,7 +111,8 @@ def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
 def _size(placeholder: Any, *_: Any) -> Any:
     """Torch's own `size()` would say `(0,)`."""
     raise ValueError(
-        f"Attempted to use an uninitialized parameter in `{placeholder.torch_class.__name__}.size()`: it has no shape yet"
+        f"Attempted to use an uninitialized parameter in `{placeholder.torch_class.__name__}.size()`: "
+        "it has no shape yet"
     )
 
 

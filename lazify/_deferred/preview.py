@@ -8,7 +8,6 @@ first call    -> the placeholders become the real parameters, the submodules han
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -21,11 +20,11 @@ from torch import nn
 
 from lazify._deferred.operations import CONVERTING, HOOKING, IMMEDIATE, Operation, RecordsOperations, own_methods
 from lazify._deferred.placeholders import Placeholder, as_placeholder, convert, new_placeholder, rank_of, substitute
-from lazify._inference.call_values import derived, is_derived
 from lazify._inference.solver import SENTINELS
-from lazify._isolation.probing import Origins, outline
-from lazify._module_tree import named_tensors, own_tensors, walk
-from lazify._recipe.construction import construct_new, set_class, subclass_without_hooks
+from lazify._inference.trial_values import construct_preview, format_values, starting_values, unknown_names
+from lazify._isolation import CopySources
+from lazify._module_tree import PREVIEW_KEY, named_tensors, own_tensors, walk
+from lazify._recipe.construction import set_class, subclass_without_hooks
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis
 from lazify.errors import NotMaterializedError, compose
@@ -34,17 +33,11 @@ __all__ = [
     "CONTENT",
     "Preview",
     "PreviewSubmodule",
-    "build",
     "report_missing_and_unexpected_keys",
-    "shown",
-    "starting_values",
-    "unknown_names",
 ]
 
 #: What the skeleton answers for the real module.
 CONTENT = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
-#: The one key that lazify adds to the `__dict__` of a submodule that does not exist yet.
-PREVIEW_KEY = "_lazify_part"
 #: How many numbers are tried for one unknown.
 MOST_NUMBERS = 12
 
@@ -230,26 +223,6 @@ def _is_parameter(placeholder: Any) -> bool:
 # Throw-away constructions
 
 
-def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
-    """The inferred parameters that were not given and do not follow from others."""
-    return [name for name in recipe.rules if name not in given and not is_derived(recipe, name)]
-
-
-def build(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, Origins]:
-    """A throw-away module on fakes, and where its given parts come from; raises what the constructor raises."""
-    return outline(functools.partial(construct_new, recipe), given, derived(recipe, given, values))
-
-
-def starting_values(names: list[str]) -> Iterator[dict[str, Any]]:
-    """Values for a first try: all different, then all the same."""
-    numbers = (*SENTINELS, 64, 16, 1)
-    for shift in range(len(numbers)):
-        yield {name: numbers[(shift + submodule) % len(numbers)] for submodule, name in enumerate(names)}
-    if len(names) > 1:
-        for number in numbers:
-            yield dict.fromkeys(names, number)
-
-
 def _compare_constructions(
     recipe: Recipe, given: Mapping[str, Any]
 ) -> tuple[nn.Module, dict[str, set[str]], frozenset[str], set[int]]:
@@ -264,14 +237,14 @@ def _compare_constructions(
     varied: set[str] = set()
     for others in (*contrasting_values(recipe, given, values), values):
         try:
-            rival, _ = build(recipe, given, others)
+            rival, _ = construct_preview(recipe, given, others)
         except Exception:  # not a value that this class takes
             continue
         one, other = _tensor_names(module), _tensor_names(rival)
         if one != other:
             differing = sorted({str(name) for name, *_ in set(one) ^ set(other)})
             constant_attributes: list[tuple[str, object]] = [("there or not", ", ".join(differing[:8]))]
-            constant_attributes += [("compared", shown(values)), ("with", shown(others))]
+            constant_attributes += [("compared", format_values(values)), ("with", format_values(others))]
             raise _unknowable(recipe, names, constant_attributes)
         _note_size_dependent(module, rival, size_dependent_attributes)
         varied |= {name for name in values if name not in others or others[name] != values[name]}
@@ -297,11 +270,11 @@ def _held(module: nn.Module) -> set[int]:
 
 def _first_built(
     recipe: Recipe, given: Mapping[str, Any], names: list[str]
-) -> tuple[dict[str, Any], nn.Module, Origins]:
+) -> tuple[dict[str, Any], nn.Module, CopySources]:
     failure: Exception | None = None
     for values in starting_values(names):
         try:
-            return (values, *build(recipe, given, values))
+            return (values, *construct_preview(recipe, given, values))
         except Exception as error:
             failure = failure or error
     raise _unknowable(recipe, names, [("a throw-away module", f"{type(failure).__name__}: {failure}")]) from failure
@@ -333,11 +306,11 @@ def _numbers(value: Any) -> Iterator[int]:
         yield value
 
 
-def _tensor_names(module: nn.Module) -> list[tuple[Any, ...]]:
+def _tensor_names(root: nn.Module) -> list[tuple[Any, ...]]:
     """Every name there is, in order, with what it stands for; tensors that are one and the same are told apart."""
     found: list[tuple[Any, ...]] = []
     first: dict[int, str] = {}
-    for path, module in walk(module):
+    for path, module in walk(root):
         found.append((path, type(module).__module__, type(module).__qualname__))
         if isinstance(module, RecordsOperations):
             continue
@@ -382,10 +355,6 @@ def _is_plain(value: Any, lists: bool = True) -> bool:
     return isinstance(value, (int, float, complex, str, torch.dtype, torch.device, type(None)))
 
 
-def shown(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
-
-
 def _unknowable(
     recipe: Recipe, names: list[str], constant_attributes: list[tuple[str, object]]
 ) -> NotMaterializedError:
@@ -399,9 +368,9 @@ def _unknowable(
     )
 
 
-def _return_to_user(module: nn.Module, origins: Origins) -> None:
+def _return_to_user(root: nn.Module, origins: CopySources) -> None:
     """Put what the user gave in the places of its copies."""
-    for module in [each for _, each in walk(module) if not isinstance(each, RecordsOperations)]:
+    for module in [each for _, each in walk(root) if not isinstance(each, RecordsOperations)]:
         for kind in (module._modules, module._parameters, module._buffers):
             for name, each in cast("dict[str, Any]", kind).items():
                 if id(each) in origins:

@@ -15,12 +15,10 @@ from torch.utils.hooks import RemovableHandle
 from lazify._deferred.operations import Operation
 from lazify._deferred.preview import Preview, PreviewSubmodule
 from lazify._inference.call_values import PLAIN, all_plain
+from lazify._module_tree import STATE_KEY
 from lazify._recipe.recipe import Recipe
 
 __all__ = ["STATE_KEY", "History", "InstanceLock", "LazyState", "lazy_state", "lock_holders"]
-
-#: The one key that lazify adds to a lazy instance's `__dict__`.
-STATE_KEY = "_lazify_pending"
 
 
 _next_construction_index = itertools.count().__next__
@@ -57,7 +55,7 @@ class _EmptyHistory(History):
         vars(self).update(vars(History()), operations=(), handles=MappingProxyType({}))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise TypeError(f"{name} of an instance without a past: write to `own_past()`")
+        raise TypeError(f"{name} of a lazy state without a history: write to `writable_history()`")
 
 
 _EMPTY_HISTORY = _EmptyHistory()
@@ -151,7 +149,9 @@ class LazyState:
         """What a copy is made from, if anything: placeholders, their `requires_grad` apart from what users chose."""
         if self.history.preview is None:
             return None
-        preview_for = {path: (each, each.default_requires_grad) for path, each in self.history.preview.placeholders.items()}
+        preview_for = {
+            path: (each, each.default_requires_grad) for path, each in self.history.preview.placeholders.items()
+        }
         for path, owner in self.history.preview.submodules():
             inside = None if isinstance(owner, PreviewSubmodule) else vars(owner)[STATE_KEY].copyable_placeholders()
             preview_for.update({f"{path}.{name}": each for name, each in (inside or {}).items()})

@@ -34,7 +34,7 @@ from lazify._first_call.building import (
 )
 from lazify._first_call.records import record, record_fast, summarize_arguments
 from lazify._inference.call_values import GuessFailed, all_plain, cache_key, infer, search, tensors
-from lazify._isolation.probing import Probe
+from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
 from lazify._isolation.restoring import (
     apply_diff,
     diff,
@@ -45,6 +45,7 @@ from lazify._recipe.construction import (
     contexts_are_neutral,
     reset_to_uninitialized,
 )
+from lazify._recipe.recipe import Recipe
 from lazify._torch import (
     COMPILED_CALL,
     GLOBAL_PRE_HOOKS,
@@ -54,7 +55,7 @@ from lazify._torch import (
     is_made_here,
     skip_dynamo,
 )
-from lazify.errors import InferenceError, NotMaterializedError, compose
+from lazify.errors import AmbiguousInferenceError, InferenceError, NotMaterializedError, compose
 
 __all__ = ["call", "materialize_and_call", "materialize_with"]
 
@@ -303,31 +304,18 @@ def _guess_or_search(
 ) -> Any:
     """The first call of a class whose rules are guesses.
 
-    The guess is proved by the real call where a wrong one would leave no trace: not if there are hooks to see
-    it, or arguments that change on the way. Then, and if it fails, values are searched for.
+    Once for each configuration trial runs tell whether the guess holds, or which values do. The real call comes after
+    that, and once.
     """
     recipe = state.recipe
-    key = cache_key((state.given, args, kwargs)) if recipe.solutions else None  # describing takes microseconds
-    guess = recipe.solutions.get(key) or or_none(_by_rules, state, args, kwargs, method)
-    seen = not is_untouched and (state.history.handles or _has_pre_hooks(state))
-    if seen or guess is None or method is None or not recipe.call_is_default:
-        return _attempt(module, state, args, kwargs, method, _by_search)
-    random = random_state(_other_device(state, args, kwargs))
-    try:
-        if is_untouched and recipe.init_takes_keywords and all_plain(guess.values()):
-            return _simple_attempt(Materialization(module, state, guess), guess, args[0], args[0].shape)
-        return _attempt(module, state, args, kwargs, method, lambda *_: guess)
-    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as failure:
-        for restore, before in random:
-            restore(before)
-        recipe.solutions.pop(key, None)
-        try:
-            values = _by_search(state, args, kwargs, method)
-        except InferenceError as error:
-            raise failure from error
-        if values == guess:
-            raise  # not for its sizes
-    return _attempt(module, state, args, kwargs, method, lambda *_: values)
+    if is_untouched and recipe.init_takes_keywords:
+        key = (args[0].shape, args[0].dtype, *state.given.items())
+        values = recipe.solutions.get(key)
+        if values is None:
+            values = remember_solution(recipe, key, _by_search(state, args, kwargs, method))
+        if all_plain(values.values()):
+            return _simple_attempt(Materialization(module, state, values), values, args[0], args[0].shape)
+    return _attempt(module, state, args, kwargs, method, _by_search)
 
 
 def _by_search(
@@ -337,10 +325,46 @@ def _by_search(
     recipe = state.recipe
     key = cache_key((state.given, args, kwargs))
     if key not in recipe.solutions:
-        probe = Probe(functools.partial(trial_module, state), state.given, args, kwargs, method or "__call__")
+        if recipe.call_is_default and method in ("__call__", "forward") and not _has_pre_hooks(state):
+            recipe.bind_forward(None, *args, **kwargs)  # a call that cannot be is Python's own error
+        code = (recipe.wrapped, [operation.args for operation in state.history.operations])
+        construct = functools.partial(trial_module, state)
+        probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
         with trial_run_scope():
-            recipe.solutions[key] = search(recipe, state.given, probe)
+            return remember_solution(recipe, key, _searched(recipe, state, probe))
     return recipe.solutions[key]
+
+
+def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str, Any]:
+    """What a search finds; a guess that could not be tried, for reasons that have nothing to do with it, stands.
+
+    Raises:
+        InferenceError: if nothing is found, and nothing was guessed.
+        Exception: the error of the run that came furthest, if something was guessed.
+    """
+    try:
+        return search(recipe, state.given, probe)
+    except AmbiguousInferenceError:
+        raise
+    except InferenceError as error:
+        guess = or_none(_by_rules, state, probe.args, dict(probe.kwargs))
+        if guess is None or error.furthest is None:
+            raise
+        if isinstance(error.furthest, (TrialMemoryError, UncopyableError)):
+            return guess
+        raise error.furthest from error
+
+
+#: How many configurations of one class are remembered.
+MOST_SOLUTIONS = 1024
+
+
+def remember_solution(recipe: Recipe, key: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Keep what was found for a configuration; the one found first goes when there are too many."""
+    if len(recipe.solutions) >= MOST_SOLUTIONS:
+        recipe.solutions.pop(next(iter(recipe.solutions)), None)
+    recipe.solutions[key] = values
+    return values
 
 
 # ---------------------------------------------------------------------------------------------
@@ -352,7 +376,9 @@ def _has_pre_hooks(state: LazyState) -> bool:
     return bool(GLOBAL_PRE_HOOKS or (attached_to is not None and attached_to._forward_pre_hooks))
 
 
-def or_none(find: ValueFinder, state: LazyState, args: Any, kwargs: Any, method: str | None) -> dict[str, Any] | None:
+def or_none(
+    find: ValueFinder, state: LazyState, args: Any, kwargs: Any, method: str | None = "forward"
+) -> dict[str, Any] | None:
     """The values for the arguments as passed, if they can be had."""
     try:
         return find(state, args, kwargs, method)

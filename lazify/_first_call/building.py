@@ -26,7 +26,7 @@ from lazify._deferred.state import STATE_KEY, InstanceLock, LazyState, lazy_stat
 from lazify._first_call.placeholder_swap import SwapTransaction, check_names_kept, swap_placeholders
 from lazify._first_call.records import discard, record
 from lazify._inference.call_values import all_plain
-from lazify._isolation.probing import thrown_away
+from lazify._isolation import trial_copy
 from lazify._isolation.restoring import (
     Random,
     Restore,
@@ -380,7 +380,7 @@ def _rehearse(module: nn.Module, state: LazyState, hooks: Sequence[str] = _DECID
     for operation in state.history.operations:
         target = module.get_submodule(operation.path) if operation.path else module
         if operation.method in (*IMMEDIATE, "__setattr__", "__delattr__"):
-            getattr(target, operation.method)(*thrown_away(operation.args), **thrown_away(operation.kwargs))
+            getattr(target, operation.method)(*trial_copy(operation.args), **trial_copy(operation.kwargs))
         elif operation.method in CONVERTING and (dtype := _dtype_after(operation)) is not None:
             _cast(target, dtype, users)
         elif operation.method in hooks and state.still_registered(operation):

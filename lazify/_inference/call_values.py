@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from lazify._inference.solver import Problem, Solution, solve, suggestions
-from lazify._isolation.probing import Probe, Run
+from lazify._isolation import TrialRun, TrialRunner
+from lazify._module_tree import own_tensors, walk
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis, Computed, Rule, Unknown
 from lazify._recipe.signature_reading import NOT_GIVEN, VARIADIC
@@ -52,7 +54,7 @@ class Reason:
 # Reading a call
 
 
-def tensors(value: Any) -> Iterator[torch.Tensor]:
+def tensors(value: Any, around: tuple[int, ...] = ()) -> Iterator[torch.Tensor]:
     """The tensors in a nested argument, in order.
 
     >>> [t.shape[0] for t in tensors([torch.empty(2), {"a": (torch.empty(3), None)}])]
@@ -60,18 +62,21 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
     """
     if isinstance(value, torch.Tensor):
         yield value
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from tensors(each)
+        return
+    if isinstance(value, (list, tuple)):
+        inside: Iterable[Any] = value
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from tensors(each)
+        inside = value.values()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for f in dataclasses.fields(value):
-            yield from tensors(getattr(value, f.name, None))
+        inside = (getattr(value, f.name, None) for f in dataclasses.fields(value))
+    else:
+        return
+    if id(value) not in around:
+        for each in inside:
+            yield from tensors(each, (*around, id(value)))
 
 
-def describe(value: Any) -> str:
+def describe(value: Any, around: tuple[int, ...] = ()) -> str:
     """An argument as an error shows it: shapes, never values.
 
     >>> describe({"a": torch.empty(2, 3), "b": [1, None]})
@@ -79,13 +84,17 @@ def describe(value: Any) -> str:
     """
     if isinstance(value, torch.Tensor):
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if id(value) in around:
+        return "..."
+    around = (*around, id(value))
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {describe(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {describe(each, around)}" for key, each in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        inside = ", ".join(describe(each) for each in value)
+        inside = ", ".join(describe(each, around) for each in value)
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ", ".join(f"{f.name}={describe(getattr(value, f.name, None))}" for f in dataclasses.fields(value))
+        read = ((f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value))
+        fields = ", ".join(f"{name}={describe(each, around)}" for name, each in read)
         return f"{type(value).__name__}({fields})"
     return "None" if value is None else type(value).__name__
 
@@ -183,7 +192,7 @@ def optional_input_missing(name: str, rule: Rule, recipe: Recipe, call: Mapping[
     return argument is None or argument is NOT_GIVEN
 
 
-def search(recipe: Recipe, given: Mapping[str, Any], probe: Probe) -> dict[str, Any]:
+def search(recipe: Recipe, given: Mapping[str, Any], probe: TrialRunner) -> dict[str, Any]:
     """The values for one call, found by throw-away runs of it, for a recipe whose rules are guesses.
 
     Raises:
@@ -220,7 +229,10 @@ def search(recipe: Recipe, given: Mapping[str, Any], probe: Probe) -> dict[str, 
     solution = solve(probe, problem)
     if solution.values is not None:
         return {**fixed, **solution.values}
-    raise _unsolved(recipe, solution, call)
+    error = _unsolved(recipe, solution, call)
+    failed = [run for _, run in solution.tried if run.error is not None]
+    error.furthest = max(failed, key=lambda run: run.progress).error if failed else None
+    raise error from error.furthest
 
 
 def _is_default(p: inspect.Parameter) -> bool:
@@ -232,7 +244,7 @@ def _wants_sequence(annotation: Any) -> bool:
     return any(word in text for word in ("tuple", "list", "sequence", "torch.size")) and "union" not in text
 
 
-def _loosely_bound(recipe: Recipe, probe: Probe) -> dict[str, Any]:
+def _loosely_bound(recipe: Recipe, probe: TrialRunner) -> dict[str, Any]:
     try:
         return recipe.bind_forward(None, *probe.args, **probe.kwargs)
     except TypeError:  # a `__call__` of its own may take other arguments than forward
@@ -272,27 +284,44 @@ class SameObject(weakref.ref[Any]):
         return isinstance(other, SameObject) and value is not None and value is other()
 
 
-def cache_key(value: Any) -> Any:
+def cache_key(value: Any, around: tuple[int, ...] = ()) -> Any:
     """A hashable description of arguments that keeps nothing of them alive: shapes, types, plain values."""
     if isinstance(value, _PLAIN):
         return value
+    if id(value) in around:
+        return around.index(id(value))  # a cycle
     if isinstance(value, torch.Tensor):
         return (tuple(value.shape), value.dtype)
     if isinstance(value, torch.nn.Module):
-        try:
-            return (type(value), repr(value))  # the tree of types and what each says of itself
-        except Exception:  # another thread is making it, say: never seen before
-            return object()
+        return tuple(_module_key(path, each) for path, each in walk(value))
     if isinstance(value, (list, tuple)):
-        return (type(value), *(cache_key(each) for each in value))
+        around = (*around, id(value))
+        return (type(value), *(cache_key(each, around) for each in value))
     if isinstance(value, Mapping):
-        return (type(value), *((key, cache_key(each)) for key, each in value.items()))
+        around = (*around, id(value))
+        return (type(value), *((_key(key), cache_key(each, around)) for key, each in value.items()))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return (type(value), *(cache_key(getattr(value, f.name, None)) for f in dataclasses.fields(value)))
+        around = (*around, id(value))
+        fields = (getattr(value, f.name, None) for f in dataclasses.fields(value))
+        return (type(value), *(cache_key(each, around) for each in fields))
     try:
         return SameObject(value)  # a function, say
     except TypeError:
         return object()  # never seen before
+
+
+def _module_key(path: str, module: torch.nn.Module) -> Any:
+    """What tells a module apart from others of its class: plain attributes, the shapes of its tensors."""
+    attributes = [
+        (name, each) for name, each in list(vars(module).items()) if type(each) in PLAIN or all_plain((each,))
+    ]
+    if "_parameters" not in vars(module):
+        return (path, SameObject(module))  # a lazy instance
+    return (path, type(module), *attributes, *(tuple(each.shape) for each in own_tensors(module) if not is_lazy(each)))
+
+
+def _key(key: Any) -> Any:
+    return key if isinstance(key, _PLAIN) else cache_key(key)
 
 
 def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> InferenceError:
@@ -308,7 +337,7 @@ def _unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> In
         return AmbiguousInferenceError(
             compose(f"more than one value fits the call of {wrapped}: {', '.join(names)}", facts, fix)
         )
-    order = sorted(range(len(solution.tried)), key=lambda at: solution.tried[at][1].reach, reverse=True)[:MOST_SHOWN]
+    order = sorted(range(len(solution.tried)), key=lambda at: solution.tried[at][1].progress, reverse=True)[:MOST_SHOWN]
     for at in sorted(order):  # those that came furthest, in the order tried
         values, run = solution.tried[at]
         facts.append((f"tried, {at + 1} of {len(solution.tried)}", f"{_shown(values)}: {_why(run)}"))
@@ -324,7 +353,7 @@ def _shown(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def _why(run: Run) -> str:
+def _why(run: TrialRun) -> str:
     if run.error is None:
         return "passes, but so does every other value"
     first = next(iter(str(run.error).strip().splitlines()), "")

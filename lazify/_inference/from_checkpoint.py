@@ -18,11 +18,10 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lazify._deferred.operations import RecordsOperations
-from lazify._deferred.preview import build, shown, starting_values, unknown_names
 from lazify._inference.call_values import derived
 from lazify._inference.solver import perturbations
-from lazify._module_tree import walk
+from lazify._inference.trial_values import construct_preview, format_values, starting_values, unknown_names
+from lazify._module_tree import is_deferred, walk
 from lazify._recipe.recipe import Recipe
 from lazify.errors import InferenceError, compose
 
@@ -85,8 +84,8 @@ class _Search:
         key = tuple(values.items())
         if key not in self.seen:
             try:
-                module, _ = build(self.recipe, self.given, values)
-                self.inside |= {f"{path}." for path, each in walk(module) if isinstance(each, RecordsOperations)}
+                module, _ = construct_preview(self.recipe, self.given, values)
+                self.inside |= {f"{path}." for path, each in walk(module) if is_deferred(each)}
                 self.seen[key] = _pairs(module, self.saved)
             except Exception as error:
                 self.seen[key] = error
@@ -175,7 +174,7 @@ class _Search:
         else:
             nearest = min((dict(key) for key in self.seen), key=self.distance)
             pairs = self.pairs(nearest) or {}
-            facts.append(("nearest", shown(nearest)))
+            facts.append(("nearest", format_values(nearest)))
             facts += [(n, f"{own}, saved {was}") for n, (own, was) in pairs.items() if own != was][:MOST_SHOWN]
             lost = self.unexpected(pairs)
             facts += [("saved, no place for it", ", ".join(lost[:MOST_SHOWN]))] if lost else []
@@ -203,7 +202,7 @@ def candidate_values(own: Shape, moved: Shape, saved: Shape, value: int, step: i
 def _pairs(module: nn.Module, saved: Mapping[str, torch.Tensor], prefix: str = "") -> Pairs:
     """As `load_state_dict` walks: hooks of the module's own may rename what was saved."""
     found: Pairs = {}
-    if isinstance(module, RecordsOperations):
+    if is_deferred(module):
         return found
     state = dict(saved)
     for hook in module._load_state_dict_pre_hooks.values():

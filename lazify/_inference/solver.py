@@ -10,15 +10,13 @@ No name and no operation is known here. A value counts only if the whole call pa
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from lazify._isolation.probing import Probe, Run
-from lazify._torch import load_fakes
+from lazify._isolation import Budget, TrialRun, TrialRunner
 
 __all__ = ["SENTINELS", "Problem", "Solution", "perturbations", "solve"]
 
@@ -63,34 +61,34 @@ class Solution:
 
     values: dict[str, Any] | None = None
     alternatives: list[dict[str, Any]] = field(default_factory=list)
-    tried: list[tuple[dict[str, Any], Run]] = field(default_factory=list)
+    tried: list[tuple[dict[str, Any], TrialRun]] = field(default_factory=list)
 
 
-def solve(probe: Probe, problem: Problem) -> Solution:
+def solve(probe: TrialRunner, problem: Problem) -> Solution:
     """Search for values of the unknowns with which the whole call passes."""
     return _Search(probe, problem).solution()
 
 
 class _Search:
-    def __init__(self, probe: Probe, problem: Problem) -> None:
+    def __init__(self, probe: TrialRunner, problem: Problem) -> None:
         self.probe, self.problem = probe, problem
-        self.seen: dict[tuple[Any, ...], Run] = {}
-        self.tried: list[tuple[dict[str, Any], Run]] = []
+        self.seen: dict[tuple[Any, ...], TrialRun] = {}
+        self.tried: list[tuple[dict[str, Any], TrialRun]] = []
         self.alternatives: list[dict[str, Any]] = []  # both pass, and nothing in the call speaks for either
-        load_fakes()  # what torch loads once a process, and how busy the machine is, does not count
-        self.until = time.thread_time() + MAX_SECONDS
+        self.budget = Budget(MAX_RUNS, MAX_SECONDS)
 
     # one run
 
-    def run(self, values: Mapping[str, Any]) -> Run:
+    def run(self, values: Mapping[str, Any]) -> TrialRun:
         key = tuple(_hashable(values[name]) for name in self.problem.names)
         if key not in self.seen:
+            self.budget.count()
             self.seen[key] = self.probe(values)
             self.tried.append((dict(values), self.seen[key]))
         return self.seen[key]
 
     def exhausted(self) -> bool:
-        return len(self.seen) >= MAX_RUNS or time.thread_time() > self.until
+        return bool(self.budget.exceeded)
 
     # the search
 
@@ -144,8 +142,8 @@ class _Search:
                     break
                 after = {**values, name: value}
                 reached = self.run(after)
-                if reached.reach > run.reach:
-                    further.append((reached.reach, name, after))
+                if reached.progress > run.progress:
+                    further.append((reached.progress, name, after))
             further.sort(key=lambda each: each[0], reverse=True)
             found: list[dict[str, Any]] = []
             for _, name, after in further:
@@ -164,7 +162,7 @@ class _Search:
                     return found
         return []
 
-    def solved(self, values: dict[str, Any], pinned: frozenset[str], run: Run) -> list[tuple[str, Any]]:
+    def solved(self, values: dict[str, Any], pinned: frozenset[str], run: TrialRun) -> list[tuple[str, Any]]:
         """Values that make a size of the failing operation that moves with an unknown equal to one that does not."""
         slopes: list[tuple[str, int, int, int]] = []  # name, its value, size, how much it moves per 1 (numerator)
         moving: set[int] = set()

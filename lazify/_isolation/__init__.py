@@ -1,4 +1,26 @@
-"""Trial runs: a module is built and called to learn from it, and everything it can reach is afterwards as before.
+"""Trial runs that leave no trace: modules are built and called, and nothing that code can reach is different after.
 
-In: a class, constructor arguments, a call. Out: how far the run came, and the sizes at which it failed.
+In: a constructor, its arguments, a call, values to try. Out: how far the run came, or the module built on fakes.
 """
+
+from lazify._isolation.copies import CopySources, UncopyableError, trial_copy
+from lazify._isolation.fakes import FailureRecorder, TrialMode
+from lazify._isolation.limits import Budget, TrialMemoryError
+from lazify._isolation.snapshot import Snapshot
+from lazify._isolation.trial import Constructor, TrialRun, TrialRunner, construct_on_fakes, isolated
+
+__all__ = [
+    "Budget",
+    "Constructor",
+    "CopySources",
+    "FailureRecorder",
+    "Snapshot",
+    "TrialMemoryError",
+    "TrialMode",
+    "TrialRun",
+    "TrialRunner",
+    "UncopyableError",
+    "construct_on_fakes",
+    "isolated",
+    "trial_copy",
+]

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from lazify._deferred.state import STATE_KEY
+from lazify._module_tree import STATE_KEY
 from lazify._torch import COMPILED_CALL
 
 __all__ = ["Random", "Restore", "apply_diff", "diff", "random_state", "snapshot", "snapshot_dict"]

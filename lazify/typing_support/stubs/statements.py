@@ -123,7 +123,11 @@ class _StatementWriter:
 
     def constructor(self, method: str, recipe: Recipe, returns: str, source_annotations: Mapping[str, str]) -> ast.stmt:
         """The lazified constructor, with the dropped parameters as optional keyword parameters."""
-        dropped = [recipe.original_signature.parameters[name] for name in recipe.rules if name in recipe.original_signature.parameters]
+        dropped = [
+            recipe.original_signature.parameters[name]
+            for name in recipe.rules
+            if name in recipe.original_signature.parameters
+        ]
         dropped = [p.replace(kind=Parameter.KEYWORD_ONLY, default=None) for p in dropped]
         # the numbers of the kinds are the order that Python requires
         parameters = sorted((*recipe.signature.parameters.values(), *dropped), key=lambda p: p.kind)

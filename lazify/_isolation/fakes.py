@@ -1,0 +1,289 @@
+"""Fake tensors for trial runs: shapes without values, made of every real tensor that a run meets.
+
+Nothing real is computed with and no random number is drawn. Small tensors whose values are certain (`torch.arange(4)`,
+`torch.tensor([1, 2])`, whole numbers in the arguments) keep them beside the fake, so that code that reads them works.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
+
+from lazify._torch import (
+    FakeMode,
+    FakeTensor,
+    is_transformed,
+    no_dispatch,
+    no_torch_function,
+    unset_fake_mode,
+)
+
+__all__ = ["FailureRecorder", "TrialFunctions", "TrialMode", "each_tensor"]
+
+#: Tensors with more elements than this have no known values.
+MOST_KNOWN = 4096
+#: Values are not computed from known ones where the result might have more elements than this.
+MOST_COMPUTED = 2**20
+
+#: Operations that make tensors of certain values.
+_CERTAIN = frozenset(
+    "aten::" + name
+    for name in """
+        arange linspace logspace zeros ones full eye scalar_tensor tril_indices triu_indices zeros_like ones_like
+        full_like new_zeros new_ones new_full
+    """.split()
+)
+
+
+class TrialMode(FakeMode):
+    """Torch's mode of fake tensors, in which real tensors are neither computed with nor changed.
+
+    Attributes:
+        fakes: id of a real tensor -> (the tensor, the fake that stands for it in this run).
+        meta_device: where tensors of the meta device are taken to be.
+    """
+
+    def __init__(self, device: torch.device | None = None, meta_device: torch.device | None = None) -> None:
+        super().__init__()
+        self.fakes: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.device = device
+        self.meta_device = torch.device("cpu") if meta_device is None else meta_device
+
+    def may_turn_const(self, t: torch.Tensor) -> bool:
+        """How torch asks whether values are to be kept beside a fake."""
+        return t.numel() <= MOST_KNOWN and t.layout is torch.strided and t.device.type != "meta"
+
+    # from real to fake
+
+    def fake_of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The fake that stands for a real tensor, the same at each call; of what torch cannot fake, the tensor."""
+        if type(tensor) is FakeTensor and tensor.fake_mode is self:
+            return tensor
+        if (pair := self.fakes.get(id(tensor))) is None:
+            if is_lazy(tensor) or not _can_be_faked(tensor):
+                return tensor
+            with no_torch_function(), self:
+                pair = self.fakes[id(tensor)] = (tensor, self._made(tensor))
+        return pair[1]
+
+    def _made(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.layout is not torch.strided:
+            return self.fake_tensor_converter.from_real_tensor(self, tensor.detach())
+        if _is_certain(tensor):
+            with unset_fake_mode():
+                values = tensor.detach().clone()
+            return self.fake_tensor_converter.from_real_tensor(self, values, make_constant=True)
+        device = self.meta_device if tensor.device.type == "meta" else self.device or tensor.device
+        fake = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=device)
+        if isinstance(tensor, nn.Parameter):
+            return nn.Parameter(fake, tensor.requires_grad)
+        if tensor.requires_grad:
+            fake.requires_grad_()
+            if not tensor.is_leaf:
+                with torch.enable_grad():
+                    fake = fake.clone()
+        return fake
+
+    def faked(self, value: Any) -> Any:
+        """`value`, an argument of an operation, with fakes in the places of real tensors."""
+        if isinstance(value, torch.Tensor):
+            return self.fake_of(value)
+        if type(value) in (list, tuple):
+            return type(value)([self.faked(each) for each in value])
+        if type(value) is dict:
+            return {key: self.faked(each) for key, each in value.items()}
+        return None if isinstance(value, torch.Generator) else value
+
+    def values_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """A real tensor with the values that `tensor` has in this run, if they are known."""
+        fake: Any = self.fake_of(tensor)
+        if (constant := getattr(fake, "constant", None)) is not None:
+            return constant.clone()  # type: ignore[no-any-return]
+        is_real = type(tensor) is not FakeTensor and not (is_lazy(tensor) or tensor.is_meta or is_transformed(tensor))
+        return tensor.detach().clone() if is_real and fake._version == 0 else None
+
+    # operations
+
+    def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Every operation of a run comes here, with what is real in its arguments."""
+        kwargs = dict(kwargs or {})
+        with no_torch_function():
+            if func not in self.lift_fns:  # `torch.tensor([...])`: its values are taken over by torch itself
+                args, kwargs = self.faked(tuple(args)), self.faked(kwargs)
+                if _result_may_be_large(func, args):
+                    args = tuple(_without_values(each) for each in args)
+            made = super().dispatch(func, types, args, kwargs)
+            if func.name().partition(".")[0] in _CERTAIN and type(made) is FakeTensor and self._may_be_known(made):
+                return self._with_values(func, args, kwargs)
+            return made
+
+    def _may_be_known(self, made: Any) -> bool:
+        return made.device.type == "cpu" and self.may_turn_const(made) and made.constant is None
+
+    def _with_values(self, func: Any, args: Any, kwargs: Any) -> Any:
+        with no_dispatch():
+            like = [
+                torch.empty(each.shape, dtype=each.dtype) if isinstance(each, torch.Tensor) else each for each in args
+            ]
+            real = func(*like, **kwargs)
+        return self.fake_tensor_converter.from_real_tensor(self, real, make_constant=True)
+
+
+def _can_be_faked(tensor: torch.Tensor) -> bool:
+    dispatch = type(tensor).__torch_dispatch__
+    plain = type(tensor) is FakeTensor or dispatch is torch.Tensor.__torch_dispatch__
+    return plain and not tensor.is_quantized and not tensor.is_nested
+
+
+def _is_certain(tensor: torch.Tensor) -> bool:
+    """Whether code may read its values: indices, lengths, masks, a single number."""
+    if type(tensor) is not torch.Tensor or tensor.device.type != "cpu" or tensor.requires_grad:
+        return False
+    few = 1 if tensor.is_floating_point() or tensor.is_complex() else MOST_KNOWN
+    return tensor.numel() <= few and not is_transformed(tensor)
+
+
+def _result_may_be_large(func: Any, args: Any) -> bool:
+    known = [each.numel() for each in args if type(each) is FakeTensor and each.constant is not None]
+    return len(known) > 1 and math.prod(known) > MOST_COMPUTED and not func._schema.is_mutable
+
+
+def _without_values(value: Any) -> Any:
+    if type(value) is FakeTensor and value.constant is not None:
+        return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device=value.device)
+    return value
+
+
+# ---------------------------------------------------------------------------------------------
+# Calls of torch's functions
+
+
+class FailureRecorder:
+    """Counts the operations that pass, keeps the sizes that the failing one saw."""
+
+    def __init__(self) -> None:
+        self.completed = 0
+        self.failed: tuple[tuple[int, ...], str] = ((), "")
+
+    def run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            result = function(*args, **kwargs)
+        except Exception:
+            if not self.failed[1]:  # the innermost is the first to know
+                self.failed = (tuple(_sizes((args, kwargs))), getattr(function, "__name__", str(function)))
+            raise
+        if next(each_tensor((result, args, kwargs)), None) is not None:
+            self.completed += 1  # not a switch of modes, as at the end of a `with torch.no_grad():` that raises
+            self.failed = ((), "")
+        return result
+
+
+class TrialFunctions(TorchFunctionMode):
+    """Sees every call of a torch function in a trial run, before autograd does.
+
+    Args:
+        mode: that of a run on fakes, which then stand for real tensors from here on; None for a run on real tensors.
+        recorder: is told of each call.
+    """
+
+    def __init__(self, mode: TrialMode | None, recorder: FailureRecorder | None = None) -> None:
+        super().__init__()
+        self.mode, self.recorder = mode, recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.Tensor.__deepcopy__:
+            return _copied(args[0], args[1], self.mode)
+        if self.mode is not None:
+            if (special := self._special(func, args, kwargs)) is not NotImplemented:
+                return special
+            args, kwargs = self.mode.faked(tuple(args)), self.mode.faked(kwargs)
+        return func(*args, **kwargs) if self.recorder is None else self.recorder.run(func, args, kwargs)
+
+    def _special(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Reading values, and how torch's own lazy parameters come into being; NotImplemented for anything else."""
+        assert self.mode is not None
+        if (func in _READING and type(args[0]) is not FakeTensor) or func in (
+            torch.Tensor.numpy,
+            torch.Tensor.__array__,
+        ):
+            with unset_fake_mode():
+                values = self.mode.values_of(args[0])
+                return NotImplemented if values is None else func(values, *args[1:], **kwargs)
+        if func is torch.empty and args == (0,) and sys._getframe(2).f_code in _UNINITIALIZED:
+            with unset_fake_mode():
+                return torch.empty(0, dtype=kwargs.get("dtype"))
+        if getattr(func, "__self__", None) is torch.Tensor.data and is_lazy(args[0]):
+            if func.__name__ == "__get__":
+                return self.mode.faked(torch.empty(0, dtype=torch.Tensor.dtype.__get__(args[0])))  # type: ignore[attr-defined]
+            value = self.mode.fake_of(args[1])
+            is_parameter = isinstance(args[0], nn.Parameter)
+            value = nn.Parameter(value.detach(), args[0].requires_grad) if is_parameter else value
+            self.mode.fakes[id(args[0])] = (args[0], value)
+            return None
+        return NotImplemented
+
+
+_READING = frozenset(
+    getattr(torch.Tensor, name) for name in "tolist item __bool__ __int__ __float__ __index__ numpy __array__".split()
+)
+_UNINITIALIZED = frozenset(cls.__new__.__code__ for cls in (nn.UninitializedParameter, nn.UninitializedBuffer))
+
+
+def _copied(tensor: torch.Tensor, memo: dict[int, Any], mode: TrialMode | None) -> torch.Tensor:
+    """What `copy.deepcopy` makes of a tensor in a trial run."""
+    if id(tensor) in memo:
+        return memo[id(tensor)]  # type: ignore[no-any-return]
+    if not tensor.is_leaf and type(tensor) is FakeTensor:
+        raise RuntimeError("Only Tensors created explicitly by the user support the deepcopy protocol at the moment.")
+    if mode is None:
+        with torch.enable_grad():
+            twin = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+            twin = twin if tensor.is_leaf else twin.clone()
+    elif type(tensor) is FakeTensor and tensor.fake_mode is mode:
+        twin = tensor.detach().clone()
+        twin = nn.Parameter(twin) if isinstance(tensor, nn.Parameter) else twin
+        twin.requires_grad_(tensor.requires_grad)
+    else:
+        twin = mode.fake_of(tensor)
+    memo[id(tensor)] = twin
+    return twin
+
+
+# ---------------------------------------------------------------------------------------------
+# Arguments of operations
+
+
+def each_tensor(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in the arguments of an operation."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from each_tensor(each)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from each_tensor(each)
+
+
+def _sizes(value: Any) -> Iterator[int]:
+    """Every size in the arguments of an operation: dimensions and elements of tensors, whole numbers."""
+    if isinstance(value, torch.Tensor):
+        if value.layout is torch.strided and not is_lazy(value):
+            yield from value.shape
+            yield value.numel()
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _sizes(each)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _sizes(each)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield value

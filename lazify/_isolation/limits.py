@@ -1,0 +1,83 @@
+"""Limits of a search: how many trial runs, how much processor time, how much memory; one search at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lazify._torch import load_fakes
+
+__all__ = ["Budget", "TrialMemoryError", "memory_limit", "one_at_a_time"]
+
+#: What a trial run on real tensors may take in any case, in bytes.
+LEAST_MEMORY = 256 * 2**20
+#: It may also take this many times what inputs, given modules and the module itself take.
+MEMORY_FACTOR = 4
+#: How long a trial run waits for one in another thread, in seconds. It then runs beside it, which at worst shows each
+#: the other's changes to shared objects; waiting on could be a deadlock where user code holds locks of its own.
+LONGEST_WAIT = 10.0
+
+
+class TrialMemoryError(RuntimeError):
+    """A trial run on real tensors was refused before it took more memory than it may."""
+
+
+def memory_limit(size: int) -> int:
+    """How many bytes a trial run on real tensors may take, where inputs and modules take `size`."""
+    return max(LEAST_MEMORY, MEMORY_FACTOR * size)
+
+
+# ---------------------------------------------------------------------------------------------
+# Runs and processor time
+
+
+class Budget:
+    """How much of a search is left: runs, and processor time of this thread. A clock on the wall is never asked.
+
+    Waiting (for a file, for other processes) costs nothing, so that the outcome does not depend on the machine.
+
+    >>> budget = Budget(runs=2, seconds=4.0)
+    >>> budget.count(), budget.exceeded, budget.count(), budget.exceeded
+    (None, '', None, '2 runs')
+    """
+
+    def __init__(self, runs: int, seconds: float) -> None:
+        load_fakes()
+        self.runs, self.seconds = runs, seconds
+        self.done = 0
+        self.started = time.thread_time()
+
+    def count(self) -> None:
+        """One more run."""
+        self.done += 1
+
+    @property
+    def exceeded(self) -> str:
+        """The limit that is reached, in words for an error; empty while there is none."""
+        if self.done >= self.runs:
+            return f"{self.runs} runs"
+        if time.thread_time() - self.started >= self.seconds:
+            return f"{self.seconds:g} s of processor time"
+        return ""
+
+
+# ---------------------------------------------------------------------------------------------
+# One at a time
+
+_lock = threading.RLock()
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Trial runs of different threads one after the other, each seeing shared objects as they really are.
+
+    Held for one run only, and never while a real call runs.
+    """
+    acquired = _lock.acquire(timeout=LONGEST_WAIT)
+    try:
+        yield
+    finally:
+        if acquired:
+            _lock.release()

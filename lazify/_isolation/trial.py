@@ -1,0 +1,256 @@
+"""Trial runs: would the module take this call with these values, and if not, where does it fail?
+
+constructor, arguments, values -> copies of all that is the user's -> built and called on fakes, unseen by anybody
+                               -> how far it came; everything that code can reach is as it was before
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lazify._isolation.copies import CopySources, copied
+from lazify._isolation.disposal import dispose
+from lazify._isolation.fakes import FailureRecorder, TrialFunctions, TrialMode, each_tensor
+from lazify._isolation.limits import memory_limit, one_at_a_time
+from lazify._isolation.quiet import quiet
+from lazify._isolation.reals import RealTrialMode
+from lazify._isolation.snapshot import Snapshot
+from lazify._module_tree import own_tensors, walk
+from lazify._torch import fakes_cannot_follow, load_fakes
+
+__all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "isolated"]
+
+#: Builds the class, eagerly, from all its constructor arguments by name.
+Constructor: TypeAlias = "Callable[[Mapping[str, Any]], nn.Module]"
+#: How many values are drawn from a forward that is a generator, before it counts as endless.
+MOST_YIELDED = 1000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TrialRun:
+    """How far one trial run came.
+
+    Attributes:
+        error: why it failed; None if the whole call passed.
+        built: whether the constructor passed.
+        completed_ops: operations completed before.
+        sizes: sizes seen by the operation that failed, in its order; empty if none was in flight.
+        operation: its name.
+    """
+
+    error: Exception | None
+    built: bool = False
+    completed_ops: int = 0
+    sizes: tuple[int, ...] = ()
+    operation: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.error is None
+
+    @property
+    def progress(self) -> tuple[bool, bool, int]:
+        """For comparing runs: further is greater."""
+        return (self.passed, self.built, self.completed_ops)
+
+
+@contextmanager
+def isolated(*roots: Any) -> Iterator[Snapshot]:
+    """Whatever runs inside leaves nothing changed that `roots` can reach: arguments, modules, functions, classes.
+
+    Nobody hears of it, either: no mode, hook, warning filter or logger. Other threads' trial runs wait.
+    """
+    load_fakes()
+    with one_at_a_time(), quiet():
+        snapshot = Snapshot(*roots)
+        try:
+            snapshot.bypass_caches()
+            yield snapshot
+        finally:
+            snapshot.restore()
+
+
+# ---------------------------------------------------------------------------------------------
+# Runs of a call
+
+
+@dataclass(eq=False, repr=False)
+class TrialRunner:
+    """Runs of one class on one call, each with other values of the unknown parameters.
+
+    Attributes:
+        construct: builds the module.
+        given: constructor arguments, by name.
+        args, kwargs: the arguments of the call.
+        method: which method is called.
+        code: the classes whose code runs.
+        real: whether values decide how the code goes on, so that runs are on real tensors.
+    """
+
+    construct: Constructor
+    given: Mapping[str, Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    method: str = "__call__"
+    code: tuple[Any, ...] = ()
+    real: bool = False
+    _module_sizes: list[int] = field(default_factory=list)
+
+    def __call__(self, values: Mapping[str, Any]) -> TrialRun:
+        run = self._run(values)
+        if run.error is not None and not self.real and fakes_cannot_follow(run.error):
+            self.real = True
+            run = self._run(values)
+        return run
+
+    def _run(self, values: Mapping[str, Any]) -> TrialRun:
+        recorder, built, failure, module = FailureRecorder(), False, None, None
+        grad = torch.is_grad_enabled()
+        with isolated(self.code, self.construct, dict(self.given), self.args, dict(self.kwargs), values) as snapshot:
+            try:
+                with self._mode() as mode:
+                    fakes = mode if isinstance(mode, TrialMode) else None
+                    with TrialFunctions(fakes), torch.enable_grad():
+                        module = self.construct({**_on_the_cpu(copied(dict(self.given), fakes), fakes), **values})
+                    built = True
+                    self._note_size(module)
+                    args, kwargs = copied((self.args, dict(self.kwargs)), fakes)
+                    with torch.set_grad_enabled(grad), _Operations(recorder), TrialFunctions(fakes, recorder):
+                        consume(getattr(module, self.method)(*args, **kwargs))
+            except Exception as error:
+                failure = error
+            dispose(module, failure, snapshot.seen)
+            module = args = kwargs = None
+        return TrialRun(failure, built, recorder.completed, *(recorder.failed if failure is not None else ()))
+
+    def _mode(self) -> Any:
+        return _undone(self._limit()) if self.real else TrialMode(device=torch.device("cpu"))
+
+    def _limit(self) -> int:
+        tensors = {id(each): each for each in each_tensor([self.args, dict(self.kwargs), *_held(self.given)])}
+        size = sum(_bytes(each) for each in tensors.values())
+        return memory_limit(size + min(self._module_sizes, default=0))
+
+    def _note_size(self, module: nn.Module) -> None:
+        if not self.real:
+            self._module_sizes.append(
+                sum(_bytes(tensor) for _, inside in walk(module) for tensor in own_tensors(inside))
+            )
+
+
+@contextmanager
+def _undone(limit: int | None) -> Iterator[RealTrialMode]:
+    mode = RealTrialMode(limit)
+    try:
+        with mode:
+            yield mode
+    finally:
+        mode.undo()
+
+
+def _held(given: Mapping[str, Any]) -> Iterator[torch.Tensor]:
+    for value in given.values():
+        for _, module in walk(value) if isinstance(value, nn.Module) else ():
+            yield from own_tensors(module)
+        yield from each_tensor(value) if not isinstance(value, nn.Module) else ()
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    if torch.nn.parameter.is_lazy(tensor) or tensor.layout is not torch.strided:
+        return 0
+    return tensor.numel() * tensor.element_size()
+
+
+def _on_the_cpu(given: dict[str, Any], mode: TrialMode | None) -> dict[str, Any]:
+    """Constructor arguments for a run on fakes, which are all on the CPU."""
+    return given if mode is None or given.get("device") is None else {**given, "device": "cpu"}
+
+
+def consume(result: Any) -> None:
+    """Run a generator or a coroutine that a forward has returned to its end: only then is it known to pass."""
+    if inspect.isgenerator(result):
+        for _, _ in zip(range(MOST_YIELDED), result, strict=False):
+            pass
+        result.close()
+    elif inspect.iscoroutine(result):
+        _drive(result)
+    elif inspect.isasyncgen(result):
+        _drive(_drained(result))
+
+
+async def _drained(result: Any) -> None:
+    left = MOST_YIELDED
+    async for _ in result:
+        left -= 1
+        if not left:
+            break
+
+
+def _drive(coroutine: Any) -> None:
+    try:
+        for _ in range(MOST_YIELDED):
+            coroutine.send(None)
+    except StopIteration:
+        pass
+    finally:
+        coroutine.close()
+
+
+class _Operations(TorchDispatchMode):
+    """Tells a recorder of each operation that torch dispatches."""
+
+    def __init__(self, recorder: FailureRecorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.recorder = recorder
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self.recorder.run(func, args, kwargs or {})
+
+
+# ---------------------------------------------------------------------------------------------
+# Construction alone
+
+
+def construct_on_fakes(
+    construct: Constructor, given: Mapping[str, Any], values: Mapping[str, Any], code: tuple[Any, ...] = ()
+) -> tuple[nn.Module, CopySources]:
+    """A module built on fakes with these values, and where tensors and modules in it come from.
+
+    A constructor that reads values which fakes do not have runs on real tensors, within the limit of memory.
+
+    Args:
+        construct: builds the module.
+        given: constructor arguments, by name.
+        values: those of inferred parameters.
+        code: the classes whose code runs.
+
+    Raises:
+        Exception: whatever the constructor raises.
+    """
+    failure: Exception | None = None
+    for real in (False, True):
+        sources: CopySources = {}
+        module = None
+        with isolated(code, construct, dict(given), values) as snapshot, torch.enable_grad():
+            try:
+                with _undone(memory_limit(0)) if real else TrialMode(device=torch.device("cpu")) as mode:
+                    fakes = mode if isinstance(mode, TrialMode) else None
+                    with TrialFunctions(fakes):
+                        copies = copied(dict(given), fakes, sources)
+                        module = construct({**_on_the_cpu(copies, fakes), **values})
+                return module, sources
+            except Exception as error:
+                failure = error
+            dispose(module, failure, snapshot.seen)
+        if not fakes_cannot_follow(failure):
+            break
+    assert failure is not None
+    raise failure
