@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
+from torch._C import _autograd
 from torch._C._dynamo import eval_frame as _eval_frame
 
 # () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None
@@ -127,10 +128,10 @@ push_function_mode: Any = torch._C._push_on_torch_function_stack
 no_torch_function: Any = torch._C.DisableTorchFunction
 
 #: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
-saved_tensors_hooks_on: Any = torch._C._autograd._top_saved_tensors_default_hooks
+saved_tensors_hooks_on: Any = _autograd._top_saved_tensors_default_hooks
 
 #: (tensors, numbers): set how often each is said to have been changed in place.
-set_versions: Any = torch._C._autograd._unsafe_set_version_counter
+set_versions: Any = _autograd._unsafe_set_version_counter
 
 
 def is_fx_tracing(*arguments: Any) -> bool:

@@ -87,7 +87,7 @@ def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = 
 def split_fix(message: str) -> tuple[str, str]:
     """What happened, and the code that mends it, of a message put together by `compose`.
 
-    >>> taken_apart(compose("no value", fix="dim=1"))
+    >>> split_fix(compose("no value", fix="dim=1"))
     ('no value', 'dim=1')
     """
     said, _, fix = message.partition(f"\n{FIX_HEADER}\n")

@@ -1,41 +1,47 @@
-"""What a lazy instance knows before its first call."""
+"""The lazy state: what a lazy instance holds until it is materialized.
+
+LazyInstance.__dict__[STATE_KEY]  ->  recipe, constructor arguments, history (operations, preview)
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from threading import Event, RLock, get_ident
+from threading import RLock
 from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify._deferred.lock import InstanceLock
 from lazify._deferred.operations import Operation
-from lazify._deferred.preview import Preview, PreviewSubmodule
+from lazify._deferred.preview import Preview
+from lazify._deferred.preview_submodule import PreviewSubmodule
 from lazify._inference.call_values import PLAIN, all_plain
 from lazify._module_tree import STATE_KEY
 from lazify._recipe.recipe import Recipe
 
-__all__ = ["STATE_KEY", "History", "InstanceLock", "LazyState", "lazy_state", "lock_holders"]
-
+__all__ = ["STATE_KEY", "History", "LazyState", "lazy_state"]
 
 _next_construction_index = itertools.count().__next__
 
 
 class History:
-    """What was done to a lazy instance before its first call, and what was told of it.
+    """Operations performed on a lazy instance before it is materialized, and the preview if anyone asked for it.
 
     Attributes:
-        journal: what was done, in order.
-        stand_in: a bare module that holds what was attached meanwhile (hooks, attributes, submodules);
-            made when first needed.
-        handles: hook id -> the handle that the user holds, to be pointed at the real module.
-        moved: whether a device was chosen.
-        skeleton: what was told of the real module's parameters and submodules, if somebody asked.
-        part: of a lazy instance that is only in the skeleton of another one: that one, and the path in it.
-        kin: shared with its deep copies: what the first of them to become real was made from.
+        operations: the operations, in order.
+        attached_to: a bare `nn.Module` that holds hooks, attributes and submodules that the user set on the lazy
+            instance; None until one is set.
+        handles: hook id -> the user's handle, which materialization redirects to the real module.
+        device_is_explicit: whether an operation chose a device.
+        preview: the preview of the real module's parameters and submodules; None until someone asks for them.
+        owner: for a lazy instance inside the preview of another one: the lazy state of the other one, and the path
+            of this instance in it; else None.
+        copy_group: shared by a lazy instance and its deep copies: the values from which the first of them was
+            materialized.
     """
 
     def __init__(self) -> None:
@@ -49,7 +55,7 @@ class History:
 
 
 class _EmptyHistory(History):
-    """That of all instances to which nothing was done: only to be read."""
+    """The read-only history that all lazy states share on which no operation was performed."""
 
     def __init__(self) -> None:
         vars(self).update(vars(History()), operations=(), handles=MappingProxyType({}))
@@ -59,18 +65,19 @@ class _EmptyHistory(History):
 
 
 _EMPTY_HISTORY = _EmptyHistory()
-_one_at_a_time = RLock()
+#: Held while a history is created. Reentrant: a finalizer that runs meanwhile may create another one.
+_history_creation = RLock()
 
 
 class LazyState:
-    """What a lazy instance knows before its first call.
+    """The lazy state of one instance.
 
     Attributes:
-        recipe: that of its lazy class.
-        given: constructor arguments, by name.
-        past: what was done to it, to be read; most lazy instances have none.
-        simple: whether there is no past, and what was given does not change, as far as that is known.
-        serial: counts lazy instances, in the order of their construction.
+        recipe: the recipe of the lazy class.
+        given: the constructor arguments that the user passed, by name.
+        history: operations and preview, to be read; to change them, use `writable_history()`.
+        is_untouched: whether the history is empty and all constructor arguments are known to be immutable.
+        construction_index: a counter over all lazy instances, in the order of their construction.
     """
 
     __slots__ = ("construction_index", "given", "history", "is_untouched", "recipe")
@@ -79,98 +86,108 @@ class LazyState:
         self.recipe = recipe
         self.given = given
         self.history: History = _EMPTY_HISTORY
-        # its first step, without a call, is nearly always enough
+        # `issuperset` is the fast path: it is nearly always enough
         self.is_untouched = PLAIN.issuperset(map(type, given.values())) or all_plain(given.values())
         self.construction_index = _next_construction_index()
 
     def writable_history(self) -> History:
-        """To be added to."""
+        """The history of this instance alone, created if need be."""
         if self.history is _EMPTY_HISTORY:
-            with _one_at_a_time:
+            with _history_creation:
                 if self.history is _EMPTY_HISTORY:
                     self.history, self.is_untouched = History(), False
         return self.history
 
     def copy(self, duplicate: Callable[[Any], Any]) -> LazyState:
-        """A copy that becomes real on its own; nobody holds handles on its hooks."""
+        """The lazy state of a copied instance, which is materialized on its own. It has no handles on its hooks.
+
+        Args:
+            duplicate: copies arguments and operations: `copy.copy`, or `copy.deepcopy` with a memo.
+        """
         twin = LazyState(self.recipe, duplicate(self.given))
         operations = [
             operation if self.still_registered(operation) else replace(operation, hook_removed=True)
             for operation in self.history.operations
         ]
-        preview_for = self.copyable_placeholders()
-        past = twin.writable_history()
-        past.operations, past.attached_to, copies = duplicate((operations, self.history.attached_to, preview_for))
-        past.device_is_explicit = self.history.device_is_explicit
-        if preview_for is not None:
-            past.preview = Preview(copies, len(operations))
+        placeholders = self.copyable_placeholders()
+        history = twin.writable_history()
+        history.operations, history.attached_to, copies = duplicate(
+            (operations, self.history.attached_to, placeholders)
+        )
+        history.device_is_explicit = self.history.device_is_explicit
+        if placeholders is not None:
+            history.preview = Preview(copies, len(operations))
         return twin
 
     def attached(self) -> nn.Module:
-        past = self.writable_history()
-        if past.attached_to is None:
-            past.attached_to = nn.Module()
-        return past.attached_to
+        """The module that holds what the user set on the lazy instance, created if need be."""
+        history = self.writable_history()
+        if history.attached_to is None:
+            history.attached_to = nn.Module()
+        return history.attached_to
 
     def preview_for(self, module: nn.Module) -> Preview | None:
-        """What can be told of the real module that `module`, whose state this is, will be; None if it just became so.
+        """The preview of the lazy instance `module`, which has this lazy state.
+
+        None if another thread has materialized the module meanwhile.
 
         Raises:
-            NotMaterializedError: if that depends on what only the call tells.
+            NotMaterializedError: if the names of the parameters depend on values that only the call determines.
         """
         with InstanceLock(self):
-            if lazy_state(module) is not self:  # while this thread waited
+            if lazy_state(module) is not self:  # materialized while this thread waited for the lock
                 return None
-            past = self.writable_history()
-            if past.preview is None or past.preview.module is None:
-                preview = past.preview = past.preview or Preview()
-                preview.build(self.recipe, self.given, past.operations, module)
+            history = self.writable_history()
+            if history.preview is None or history.preview.module is None:
+                preview = history.preview = history.preview or Preview()
+                preview.build(self.recipe, self.given, history.operations, module)
                 self.adopt_preview(preview)
-            return past.preview
+            return history.preview
 
     def adopt_preview(self, preview: Preview) -> None:
-        """From now on `skeleton` tells of this instance, and what is done to its parts is recorded here."""
-        past = self.writable_history()
-        past.preview = preview
-        preview.record, preview.handles = self.record, past.handles
-        for path, owner in preview.submodules():
-            if not isinstance(owner, PreviewSubmodule):
-                inner: LazyState = vars(owner)[STATE_KEY]
-                inner.writable_history().owner = (self, path)
-                inner.attached()
-                if (
-                    inner.history.preview is None
-                    and (preview_for := preview.split_off(path, len(inner.history.operations))) is not None
-                ):
-                    inner.history.preview = preview_for
-                    preview_for.set_owner(owner)
+        """Make `preview` the preview of this instance, and record operations on its submodules in this history."""
+        history = self.writable_history()
+        history.preview = preview
+        preview.record, preview.handles = self.record, history.handles
+        for path, submodule in preview.submodules():
+            if isinstance(submodule, PreviewSubmodule):
+                continue
+            inner: LazyState = vars(submodule)[STATE_KEY]
+            inner.writable_history().owner = (self, path)
+            inner.attached()
+            if inner.history.preview is None:
+                inner_preview = preview.split_off(path, len(inner.history.operations))
+                if inner_preview is not None:
+                    inner.history.preview = inner_preview
+                    inner_preview.set_owner(submodule)
 
     def copyable_placeholders(self) -> dict[str, tuple[Any, bool]] | None:
-        """What a copy is made from, if anything: placeholders, their `requires_grad` apart from what users chose."""
+        """Path -> placeholder and its `default_requires_grad`, lazy submodules included; None without a preview."""
         if self.history.preview is None:
             return None
-        preview_for = {
+        placeholders = {
             path: (each, each.default_requires_grad) for path, each in self.history.preview.placeholders.items()
         }
-        for path, owner in self.history.preview.submodules():
-            inside = None if isinstance(owner, PreviewSubmodule) else vars(owner)[STATE_KEY].copyable_placeholders()
-            preview_for.update({f"{path}.{name}": each for name, each in (inside or {}).items()})
-        return preview_for
+        for path, submodule in self.history.preview.submodules():
+            if not isinstance(submodule, PreviewSubmodule):
+                inner = vars(submodule)[STATE_KEY].copyable_placeholders() or {}
+                placeholders.update({f"{path}.{name}": each for name, each in inner.items()})
+        return placeholders
 
     def record(self, operation: Operation, handle: RemovableHandle | None = None) -> None:
-        """Note what was done: here, and where this instance is a part of another one, there too."""
-        past = self.writable_history()
-        past.operations.append(operation)
+        """Add an operation to the history, and to the history of the owner if there is one."""
+        history = self.writable_history()
+        history.operations.append(operation)
         if handle is not None and operation.hook_id is not None:
-            past.handles[operation.hook_id] = handle
-        if past.preview is not None and not operation.path:
-            past.preview.apply(operation)
-        if past.owner is not None:
-            whole, path = past.owner
-            whole.record(replace(operation, path=f"{path}.{operation.path}" if operation.path else path), handle)
+            history.handles[operation.hook_id] = handle
+        if history.preview is not None and not operation.path:
+            history.preview.apply(operation)
+        if history.owner is not None:
+            owner, path = history.owner
+            owner.record(replace(operation, path=f"{path}.{operation.path}" if operation.path else path), handle)
 
     def still_registered(self, operation: Operation) -> bool:
-        """False of a hook whose handle was used to remove it."""
+        """False if the operation registered a hook that was removed since; else True."""
         handle = None if operation.hook_id is None else self.history.handles.get(operation.hook_id)
         if handle is None or operation.hook_removed:
             return not operation.hook_removed
@@ -179,48 +196,5 @@ class LazyState:
 
 
 def lazy_state(module: nn.Module) -> LazyState | None:
-    """What `module` knows while it is lazy, None once it is real."""
+    """The lazy state of a module; None if the module is not lazy, or not any more."""
     return module.__dict__.get(STATE_KEY)
-
-
-# ---------------------------------------------------------------------------------------------
-# One thread at a time
-
-
-class InstanceLock:
-    """`with Turn(state):` one thread at a time works on a lazy instance, and inside it may do so again.
-
-    Until two threads meet, it takes no memory outside of Python's own. A lock for each instance takes some from
-    the heap where tensors live, between weights and activations: what is freed there is in pieces, and the heap grows.
-    """
-
-    def __init__(self, state: LazyState) -> None:
-        self.state = state
-        self.thread_id = get_ident()
-        self.release_event: Event | None = None  # made by who waits for it
-
-    def __enter__(self) -> None:
-        # `setdefault` is atomic
-        while (other := lock_holders.setdefault(self.state, self)) is not self and other.thread_id != self.thread_id:
-            other.wait_released()
-
-    def __exit__(self, *_: object) -> None:
-        if lock_holders[self.state] is self:
-            self.release()
-
-    def release(self) -> None:
-        """The next one, please."""
-        del lock_holders[self.state]  # before it is looked whether anybody waits; who waits does it the other way round
-        if self.release_event is not None:
-            self.release_event.set()
-
-    def wait_released(self) -> None:
-        """Until it has ended."""
-        with _one_at_a_time:
-            self.release_event = release_event = self.release_event or Event()
-        if lock_holders.get(self.state) is self:
-            release_event.wait()
-
-
-#: Whose turn it is.
-lock_holders: dict[LazyState, InstanceLock] = {}

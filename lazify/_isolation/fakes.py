@@ -137,8 +137,8 @@ class TrialMode(FakeMode):
 
 
 def _can_be_faked(tensor: torch.Tensor) -> bool:
-    dispatch = type(tensor).__torch_dispatch__
-    plain = type(tensor) is FakeTensor or dispatch is torch.Tensor.__torch_dispatch__
+    dispatch = getattr(type(tensor), "__torch_dispatch__", None)
+    plain = type(tensor) is FakeTensor or dispatch is getattr(torch.Tensor, "__torch_dispatch__", None)
     return plain and not tensor.is_quantized and not tensor.is_nested
 
 

@@ -129,7 +129,10 @@ class TrialRunner:
                 failure = error
             dispose(module, failure, snapshot.seen)
             module = args = kwargs = None
-        return TrialRun(failure, built, recorder.completed, *(recorder.failed if failure is not None else ()))
+        sizes, operation = recorder.failed
+        if failure is None:
+            sizes, operation = (), ""
+        return TrialRun(failure, built, recorder.completed, sizes, operation)
 
     def _mode(self) -> Any:
         return _undone(self._limit()) if self.real else TrialMode(device=torch.device("cpu"))

@@ -112,7 +112,7 @@ class Recipe:
 def normalize_exclude(exclude: Exclude) -> tuple[tuple[str, Any], ...] | None:
     """`exclude` in its one hashable form: pairs of name and rule, `None` for a name alone.
 
-    >>> normalized("in_channels"), normalized({"dim": 3})
+    >>> normalize_exclude("in_channels"), normalize_exclude({"dim": 3})
     Traceback (most recent call last):
     lazify.errors.DefinitionError: the rule for 'dim' is 3
     ...

@@ -292,7 +292,7 @@ def without_parameters(signature: Signature, drop: Iterable[str], add: Iterable[
     """`signature` without the parameters `drop`, with the keyword-only parameters `add`.
 
     >>> def init(in_channels, out_channels, *, bias=True): ...
-    >>> reduce(inspect.signature(init), ["in_channels"])
+    >>> without_parameters(inspect.signature(init), ["in_channels"])
     <Signature (out_channels, *, bias=True)>
     """
     dropped = set(drop)
@@ -345,7 +345,7 @@ def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Cal
 def function_with_signature(signature: Signature) -> Callable[..., dict[str, Any]]:
     """A function that has this signature wherever one may look: in its code, its defaults, its annotations.
 
-    >>> shown = function_of(Signature([SELF, Parameter("bias", Parameter.KEYWORD_ONLY, default=True)]))
+    >>> shown = function_with_signature(Signature([SELF, Parameter("bias", Parameter.KEYWORD_ONLY, default=True)]))
     >>> inspect.signature(shown), shown.__code__.co_varnames, shown.__kwdefaults__
     (<Signature (self, /, *, bias=True)>, ('self', 'bias'), {'bias': True})
     """
@@ -358,7 +358,7 @@ def function_with_signature(signature: Signature) -> Callable[..., dict[str, Any
 def positional_binder(names: Iterable[str]) -> Callable[..., dict[str, Any]]:
     """A function that returns its arguments by these names, each passed in its place or by keyword.
 
-    >>> taking(["out_channels", "bias"])(8, bias=False)
+    >>> positional_binder(["out_channels", "bias"])(8, bias=False)
     {'out_channels': 8, 'bias': False}
     """
     return _function([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names], "positional_binder")
@@ -398,7 +398,7 @@ def to_args_kwargs(signature: Signature, arguments: Mapping[str, Any]) -> tuple[
     Everything goes by keyword unless the signature forbids it.
 
     >>> def init(first, *rest, bias=True, **options): ...
-    >>> arrange(inspect.signature(init), {"first": 1, "rest": (2, 3), "options": {"k": 4}})
+    >>> to_args_kwargs(inspect.signature(init), {"first": 1, "rest": (2, 3), "options": {"k": 4}})
     ((1, 2, 3), {'k': 4})
     """
     args: list[Any] = []

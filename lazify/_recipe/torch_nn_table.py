@@ -81,7 +81,7 @@ def table_row(cls: type[nn.Module], forward: Iterable[str]) -> Row | None:
     A subclass may have renamed the arguments of `forward` (torch's own quantised ones do): a rule that
     names one it lacks then looks at the first input.
 
-    >>> print(known(nn.Conv2d, ["input"]).inferred["in_channels"])
+    >>> print(table_row(nn.Conv2d, ["input"]).inferred["in_channels"])
     axis(-3, of='input')
     """
     row = next((KNOWN[base] for base in cls.__mro__ if base in KNOWN), None)
