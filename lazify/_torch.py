@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -115,9 +116,15 @@ function_modes: Any = torch._C._len_torch_function_stack
 
 @functools.cache
 def load_fakes() -> None:
-    """Let torch load what it needs for fake tensors: a second's worth, once a process."""
-    with FakeMode():
+    """Let torch load what it needs for fake tensors: a second's worth, once a process.
+
+    No mode of the caller sees it, and the warning filters that other packages set when they are imported do not stay.
+    """
+    before = {id(entry) for entry in warnings.filters}
+    with without_dispatch_modes(), FakeMode():
         torch.nn.functional.linear(torch.empty(1, 2), torch.empty(3, 2))
+    entries: list[Any] = warnings.filters  # type: ignore[assignment]
+    entries[:] = [entry for entry in entries if id(entry) in before]
 
 
 #: Take the innermost function mode off this thread's stack, and put one on.

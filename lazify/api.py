@@ -1,4 +1,26 @@
-"""The public face."""
+"""The public interface: `lazify` and `is_lazy`.
+
+>>> import torch
+>>> from torch import nn
+>>> from lazify import axis
+>>> LazyConv2d = lazify(nn.Conv2d)
+>>> conv = LazyConv2d(8, kernel_size=3)
+>>> conv
+LazyConv2d(in_channels=?, out_channels=8, kernel_size=3)
+>>> conv(torch.zeros(2, 3, 16, 16)).shape  # (N, C, H, W)
+torch.Size([2, 8, 14, 14])
+>>> conv
+Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+
+With a derived argument and a new constructor parameter:
+
+>>> LazyExpand = lazify(nn.Conv2d, exclude={
+...     "in_channels": axis(1),
+...     "out_channels": lambda in_channels, expansion_ratio: in_channels * expansion_ratio,
+... })
+>>> LazyExpand(kernel_size=1, expansion_ratio=4)(torch.zeros(2, 3, 16, 16)).shape
+torch.Size([2, 12, 16, 16])
+"""
 
 from __future__ import annotations
 
@@ -11,7 +33,7 @@ from torch import nn
 
 from lazify._lazy_class.instance import RECIPE, LazyInstance, decorate, lazy_class
 from lazify._lazy_class.static_types import LazyClass, M, P, keeps_the_class
-from lazify._recipe.recipe import Exclude, normalize_exclude
+from lazify._recipe.checking import Exclude, normalize_exclude
 from lazify._recipe.signature_reading import ORIGINAL_KEY
 from lazify.errors import DefinitionError, compose
 
@@ -52,27 +74,6 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
     Raises:
         DefinitionError: (a `TypeError`) if `module_cls` is no module class or lazy already, if it has no
             such parameter, or if a rule cannot work.
-
-    >>> import torch
-    >>> from torch import nn
-    >>> from lazify import axis
-    >>> LazyConv2d = lazify(nn.Conv2d)
-    >>> conv = LazyConv2d(8, kernel_size=3)
-    >>> conv
-    LazyConv2d(in_channels=?, out_channels=8, kernel_size=3)
-    >>> conv(torch.zeros(2, 3, 16, 16)).shape  # (N, C, H, W)
-    torch.Size([2, 8, 14, 14])
-    >>> conv
-    Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
-
-    With a derived argument and a new constructor parameter:
-
-    >>> LazyExpand = lazify(nn.Conv2d, exclude={
-    ...     "in_channels": axis(1),
-    ...     "out_channels": lambda in_channels, expansion_ratio: in_channels * expansion_ratio,
-    ... })
-    >>> LazyExpand(kernel_size=1, expansion_ratio=4)(torch.zeros(2, 3, 16, 16)).shape
-    torch.Size([2, 12, 16, 16])
     """
     options = normalize_exclude(exclude)
     if module_cls is None:

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -23,10 +23,11 @@ from lazify._deferred.operations import attached
 from lazify._deferred.placeholders import substitute
 from lazify._deferred.state import lazy_state
 from lazify._first_call.attempt import materialize_with
-from lazify._first_call.building import Completed, Plan, TrialKind, call_stack, plans_of
+from lazify._first_call.materialization import Completed, Plan, TrialKind, call_stack, plans_of
 from lazify._isolation import isolated
 from lazify._isolation.restoring import Restore, snapshot
 from lazify._module_tree import own_tensors, walk
+from lazify._nested import map_nested
 from lazify._recipe.construction import neutral_contexts
 from lazify._torch import FakeMode, fakes_cannot_follow
 from lazify.errors import InferenceError, compose
@@ -34,6 +35,8 @@ from lazify.errors import InferenceError, compose
 __all__ = ["materialize"]
 
 logger = logging.getLogger("lazify")
+#: Words of torch's error where a gradient is asked for that nothing was recorded for.
+NEEDS_GRADIENTS = "does not require grad and does not have a grad_fn"
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -42,9 +45,9 @@ def materialize(
 ) -> M:
     """Make every lazy module in `model` real from the shapes of its input: nothing is computed.
 
-    Fake tensors run through the model; then the real parameters are made, in the order in which the lazy modules
-    were constructed, so that under a seed they are those of the eager model. Buffers, modes and hooks stay as they
-    are. Where values decide how `forward` goes on, it runs once on real tensors, in eval mode and without gradients.
+    Fake tensors run through the model; then real parameters are made, in the order in which the lazy modules were
+    constructed, so that under a seed they are those of the eager model. Buffers, modes and hooks stay as they are.
+    Where values decide how `forward` goes on, it runs once on real tensors, in eval mode and without gradients.
 
     Args:
         model: a module with lazy modules in it, or a lazy module.
@@ -65,26 +68,26 @@ def materialize(
     >>> from lazify import lazify
     >>> LazyConv2d, LazyLinear = lazify(nn.Conv2d), lazify(nn.Linear)
     >>> model = nn.Sequential(LazyConv2d(8, 3), nn.Flatten(), LazyLinear(10))
-    >>> materialize(model, torch.empty(32, 3, 16, 16, device="meta"))
-    Sequential(
-      (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
-      (1): Flatten(start_dim=1, end_dim=-1)
-      (2): Linear(in_features=1568, out_features=10, bias=True)
-    )
+    >>> materialize(model, torch.empty(32, 3, 16, 16, device="meta"))[2]
+    Linear(in_features=1568, out_features=10, bias=True)
     """
     if all(lazy_state(module) is None for _, module in walk(model)):
         return model
     plans, unreached = _found(model, args, kwargs)
     if strict and unreached:
-        raise InferenceError(
-            compose(
-                f"the call does not reach {len(unreached)} lazy module{'s' * (len(unreached) != 1)} of the model",
-                [(path or "the model itself", f"{module!r}") for path, module in unreached],
-                "materialize(model, ..., strict=False)  # they stay lazy",
-            )
-        )
+        raise _not_reached(unreached)
     _build(plans, None if device is None else torch.device(device), progress)
     return model
+
+
+def _not_reached(unreached: list[tuple[str, nn.Module]]) -> InferenceError:
+    return InferenceError(
+        compose(
+            f"the call does not reach {len(unreached)} lazy module{'s' * (len(unreached) != 1)} of the model",
+            [(path or "the model itself", f"{module!r}") for path, module in unreached],
+            "materialize(model, ..., strict=False)  # they stay lazy",
+        )
+    )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -102,6 +105,8 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
         headline, *facts = str(error).splitlines()
         raise type(error)("\n".join([f"{headline}, at {path!r} in the model", *facts])) from error
     except Exception as error:
+        if NEEDS_GRADIENTS in str(error):  # a forward that takes gradients itself: `torch.autograd.grad`
+            return _rehearsal(model, args, kwargs, TrialKind.ON_FAKES, gradients=True)
         if not fakes_cannot_follow(error):
             raise
         logger.info("the forward of %s depends on values (%s): it runs once for real", type(model).__name__, error)
@@ -109,7 +114,7 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
 
 
 def _rehearsal(
-    model: nn.Module, args: Any, kwargs: Any, how: TrialKind
+    model: nn.Module, args: Any, kwargs: Any, how: TrialKind, gradients: bool = False
 ) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
     calls = Completed()
     on_fakes = how is TrialKind.ON_FAKES
@@ -118,9 +123,15 @@ def _rehearsal(
     before, call_stack.calls.trial_kind = call_stack.calls.trial_kind, how
     try:
         mode = FakeMode() if on_fakes else contextlib.nullcontext()
-        with isolated(model), _random_state_kept(on_fakes), neutral_contexts(None), mode, torch.no_grad():
+        with (
+            isolated(model),
+            _random_state_kept(on_fakes),
+            neutral_contexts(None),
+            mode,
+            torch.set_grad_enabled(gradients),
+        ):
             stand_for = functools.partial(_stand_for, device=_device_of(model), empty=on_fakes)
-            args, kwargs = _mapped(stand_for, (args, kwargs))
+            args, kwargs = map_nested(stand_for, (args, kwargs), (torch.Size, torch.Tensor))
             restore.insert(0, _put_on_fakes(model) if on_fakes else _put_in_eval_mode(model))
             model(*args, **kwargs)
         unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]
@@ -203,24 +214,9 @@ def _stand_for(value: Any, device: torch.device, empty: bool) -> Any:
         return value
     where = device if value.is_meta else value.device
     if empty and value.layout is torch.strided:
-        return torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device=where)
+        fake = torch.empty_strided(value.size(), value.stride(), dtype=value.dtype, device=where)
+        return fake.requires_grad_(value.requires_grad)
     return torch.zeros_like(value, device=where) if value.is_meta else value.detach().clone()
-
-
-def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    """`function` of everything in nested arguments."""
-    if isinstance(value, (torch.Size, torch.Tensor)):
-        return function(value)
-    again = functools.partial(_mapped, function)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*map(again, value))
-    if type(value) in (list, tuple):
-        return type(value)(map(again, value))
-    if isinstance(value, dict):
-        return {key: again(each) for key, each in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.replace(value, **{f.name: again(getattr(value, f.name)) for f in dataclasses.fields(value)})
-    return value
 
 
 # ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Before the first call: what is done to a lazy instance waits, what is asked of it is answered from a preview.
+"""Before the first call: operations on a lazy instance are recorded, and its parameters are shown in a preview.
 
 In: operations on a lazy instance (`train`, `to`, hooks, attributes). Out: the same operations, to be replayed on the
 real module; placeholders for its parameters, which become the real ones.

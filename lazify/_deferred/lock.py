@@ -31,13 +31,16 @@ class InstanceLock:
         self.thread_id = get_ident()
         self.release_event: Event | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> bool:
+        """Acquire the lock; False if the thread that holds it waits, over others perhaps, for this one: a deadlock."""
         # `setdefault` is atomic
         while (other := lock_holders.setdefault(self.state, self)) is not self and other.thread_id != self.thread_id:
-            other.wait_released()
+            if not other.wait_released():
+                return False
+        return True
 
     def __exit__(self, *_: object) -> None:
-        if lock_holders[self.state] is self:
+        if lock_holders.get(self.state) is self:
             self.release()
 
     def release(self) -> None:
@@ -48,13 +51,26 @@ class InstanceLock:
         if self.release_event is not None:
             self.release_event.set()
 
-    def wait_released(self) -> None:
-        """Block until the lock is released."""
+    def wait_released(self) -> bool:
+        """Block until the lock is released; False, at once, if that would be a deadlock."""
+        thread = get_ident()
         with _event_creation:
             self.release_event = release_event = self.release_event or Event()
-        if lock_holders.get(self.state) is self:
-            release_event.wait()
+            holder = self.thread_id
+            while (awaited := awaited_locks.get(holder)) is not None:
+                holder = awaited.thread_id
+            if holder == thread:
+                return False
+            awaited_locks[thread] = self
+        try:
+            if lock_holders.get(self.state) is self:
+                release_event.wait()
+        finally:
+            awaited_locks.pop(thread, None)
+        return True
 
 
 #: Lazy state -> the lock that is held on it.
 lock_holders: dict[Any, InstanceLock] = {}
+#: Thread -> the lock that it waits for.
+awaited_locks: dict[int, InstanceLock] = {}

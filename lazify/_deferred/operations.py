@@ -1,6 +1,6 @@
-"""The journal: what is done to a module that does not exist yet, to be done again to the real one.
+"""Operations: methods called on a lazy instance, recorded so that they can be replayed on the real module.
 
-lazy.eval()  ->  done at once, where that shows  ->  Entry("eval", (), {})  ->  first call: real.eval()
+lazy.eval()  ->  applied to the preview  ->  Operation("eval", (), {}) in the history  ->  first call: real.eval()
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ __all__ = [
     "own_methods",
 ]
 
-#: Set flags: what is the user's own gets them at once.
+#: Methods that set flags. Modules that the user passed to the constructor get the flag at once.
 FLAGGING = ("train", "eval", "requires_grad_")
-#: Wait for the real module altogether.
+#: Methods that are only recorded, and run on the real module.
 DEFERRED = ("apply", "compile", "requires_grad_", "zero_grad")
-#: Likewise, where the class itself has them: a name that torch and its trainers call on any module.
-OWN = ("reset_parameters",)
-#: Likewise, but tried at once on an empty module: errors surface, and whether a device was chosen.
+#: Methods that are only recorded, of classes that define them: torch and trainers call these names on any module.
+CLASS_DEFINED = ("reset_parameters",)
+#: Methods that convert tensors. They are recorded, and run at once on an empty module: to raise errors early, and to
+#: see whether a device was chosen.
 CONVERTING = """
     _apply to to_empty cpu cuda ipu xpu mtia type float double half bfloat16 share_memory
 """.split()
-#: Done at once to what stands in for the real module (so that the instance shows it), and recorded.
+#: Methods that are recorded, and run at once on `History.attached_to`, so that the lazy instance shows the change.
 IMMEDIATE = """
     train eval register_buffer register_parameter add_module register_module set_submodule
 """.split()
-#: As those, with a handle that must go on working.
+#: Methods that do the same and return a handle, which must work on the real module, too.
 HOOKING = """
     register_forward_pre_hook register_forward_hook register_full_backward_pre_hook register_full_backward_hook
     register_backward_hook register_state_dict_post_hook register_state_dict_pre_hook _register_state_dict_hook
@@ -53,43 +54,53 @@ HOOKING = """
 
 @dataclass(eq=False)
 class Operation:
-    """One thing done to a module that does not exist yet."""
+    """One method call, on a lazy instance or on a submodule of its preview.
+
+    Attributes:
+        method: the name of the method.
+        args, kwargs: its arguments.
+        hook_id: id of the hook that the method registered; None if it registers none.
+        path: path of the submodule; empty for the lazy instance itself.
+        hook_removed: whether the hook was removed since.
+        applied_to: constructor arguments on which the method was called at once.
+    """
 
     method: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    hook_id: int | None = None  # id of the hook that it registered
-    path: str = ""  # of the submodule that it was done to
-    hook_removed: bool = False  # that hook
-    applied_to: tuple[nn.Module, ...] = ()  # constructor arguments to which it was done at once
+    hook_id: int | None = None
+    path: str = ""
+    hook_removed: bool = False
+    applied_to: tuple[nn.Module, ...] = ()
 
 
 class RecordsOperations:
-    """A module that does not exist yet: what is done to it goes into a journal."""
+    """Base of lazy instances and of submodules of a preview: operations are recorded, to be replayed later."""
 
-    # no __slots__ here: with a __dict__ of its own this base has the layout of nn.Module,
-    # without which Python refuses to assign __class__
+    # No `__slots__` here. Python assigns `__class__` only between classes of the same layout, and `nn.Module` has a
+    # `__dict__`.
 
-    #: Whether something that was recorded is being done right now: its inner steps are not recorded again.
+    #: Whether an operation is being applied: methods that it calls are not recorded.
     _recording_paused: bool = False
 
     def _lazify_apply_now(self, operation: Operation) -> Any:
-        """Do it at once, as far as possible, and return what the method of `nn.Module` would."""
+        """Apply an operation to the preview as far as possible; returns what the method of `nn.Module` returns."""
         raise NotImplementedError
 
     def _hook_handles(self) -> dict[int, RemovableHandle]:
-        """Where the handles on its hooks are kept."""
+        """Hook id -> the user's handle."""
         raise NotImplementedError
 
     def _apply_from_parent(self, operation: Operation, live: bool) -> None:
-        """Take note of what was done to a module around."""
+        """Record an operation performed on an outer module. For `live`, see `Preview.apply`."""
         raise NotImplementedError
 
     def _lazify_record(self, operation: Operation, handle: RemovableHandle | None = None) -> None:
+        """Add an operation to the history; `handle` is the user's handle on the hook that it registered."""
         raise NotImplementedError
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        """As the class does it; what has no values yet is not detached, which might be taken for their use."""
+        """Save as the class does, without detaching placeholders: `detach` may count as a use of their values."""
         before = set(destination)
         super()._save_to_state_dict(destination, prefix, keep_vars=True)  # type: ignore[misc]
         for name in destination.keys() - before if not keep_vars else ():
@@ -102,6 +113,7 @@ _signature = functools.cache(inspect.signature)
 
 
 def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that records calls of `original`, a method of `nn.Module` or of a class derived from it."""
     name = original.__name__
 
     @functools.wraps(original)
@@ -117,24 +129,25 @@ def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
         if handle is not None:
             operation.hook_id = handle.id
         self._lazify_record(operation, handle)
-        return None if name in ("compile", "zero_grad", *OWN) else result
+        return None if name in ("compile", "zero_grad", *CLASS_DEFINED) else result
 
     return method
 
 
 def conversion_from_closure(function: Any) -> Operation | None:
-    """What a conversion of the model around looks like here: `_apply` with a local function, which cannot be pickled.
+    """The conversion that an outer module passes on to its submodules; None if `function` is no conversion.
 
-    `model.to(...)` and the like hand such a function to every module inside; its name and what it holds tell which.
+    `model.to(...)` and the like call `_apply` of each submodule with a local function, which cannot be pickled. Its
+    qualified name says which conversion it is, and its closure holds the arguments.
     """
     if getattr(function, "__module__", None) != nn.Module.__module__:
         return None
     _, name, *_ = function.__qualname__.split(".")
-    held = dict(inspect.getclosurevars(function).nonlocals)
-    if "convert_to_format" in held:
-        held["memory_format"] = held.pop("convert_to_format")
-    applied_to = {key: value for key, value in held.items() if value is not None}
-    return Operation(name, (), applied_to) if name in CONVERTING else None
+    closure = dict(inspect.getclosurevars(function).nonlocals)
+    if "convert_to_format" in closure:
+        closure["memory_format"] = closure.pop("convert_to_format")
+    kwargs = {key: value for key, value in closure.items() if value is not None}
+    return Operation(name, (), kwargs) if name in CONVERTING else None
 
 
 for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):
@@ -142,12 +155,16 @@ for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):
 
 
 def own_methods(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
-    """What a class has of such methods itself, recorded."""
-    return {name: _recorded(getattr(cls, name)) for name in OWN if inspect.isfunction(getattr(cls, name, None))}
+    """Recording versions of the methods in `CLASS_DEFINED` that a class has."""
+    defined = [name for name in CLASS_DEFINED if inspect.isfunction(getattr(cls, name, None))]
+    return {name: _recorded(getattr(cls, name)) for name in defined}
 
 
 def attached(operations: Iterable[Operation]) -> Iterator[Any]:
-    """The modules and tensors of the user's own to which things are done at once, and what is inside."""
+    """Modules and tensors of the user in operations, with the modules and tensors inside them.
+
+    They are arguments of an operation, or constructor arguments on which it was performed at once.
+    """
     for value in (
         value
         for operation in operations

@@ -1,6 +1,6 @@
-"""Placeholders: torch's uninitialized parameters and buffers that become the real ones, the same objects.
+"""Placeholders: uninitialized parameters and buffers that become the real ones, the same objects.
 
-What is handed out before the first call (to an optimizer, say) must be what is trained after it.
+An optimizer may get the parameters of a lazy instance before the first call; after it, they are the trained tensors.
 """
 
 from __future__ import annotations
@@ -35,30 +35,32 @@ __all__ = [
 ]
 
 
-def _nobody() -> None:
+def _no_owner() -> None:
     return None
 
 
 class Placeholder:
-    """What lazify's placeholders can do beyond torch's own.
+    """First base of uninitialized parameters and buffers of lazify, which can do more than those of torch.
 
-    `detach` returns the placeholder itself, so that `state_dict` works as on any module; `requires_grad_` works;
-    the number of dimensions is known, by which optimizers group; and where the lazy instance can become real
-    without a call (a copy whose original has), it does when a value is needed.
+    `detach` returns the placeholder itself, so that `state_dict` works as on any module. `requires_grad_` works. The
+    number of dimensions, by which optimizers group parameters, is known. A deep copy of a lazy instance whose original
+    was materialized is materialized, too, as soon as an operation needs the values of one of its placeholders.
     """
 
+    #: Class of torch that a placeholder is pickled as.
     torch_class: ClassVar[type]
-    #: () -> the lazy instance whose parameter this will be
-    owner: Callable[[], Any] = _nobody
-    #: `requires_grad` as the real parameter will have it; another value was set by the user, on this very object
+    #: () -> the lazy instance; None if there is none, or not any more.
+    owner: Callable[[], Any] = _no_owner
+    #: `requires_grad` that the real tensor will have. If the flag of the placeholder differs, the user has set it.
     default_requires_grad: bool = True
-    #: number of dimensions, if that is known, and whether somebody was told
+    #: Number of dimensions of the real tensor; None if unknown.
     rank: int | None = None
+    #: Whether the user has read the number of dimensions, which then must not change.
     rank_was_read: bool = False
 
     @property
     def data(self) -> Any:
-        """What is written into it would be lost."""
+        """A placeholder has no data: values written to it would be lost."""
         raise ValueError(
             f"Attempted to use an uninitialized parameter in `{self.torch_class.__name__}.data`: it has no values yet. "
             "`module.apply(...)` waits for the real module"
@@ -78,19 +80,19 @@ class Placeholder:
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _OWN:
-            return _OWN[func](*args, **kwargs)
+        if func in _OVERRIDES:
+            return _OVERRIDES[func](*args, **kwargs)
         if func.__class__.__name__ != "method-wrapper" and func not in ALLOWED_ON_UNINITIALIZED:
             owners = {id(owner): owner for each in args if isinstance(each, Placeholder) and (owner := each.owner())}
-            became = [owner.materialize_like_copy() for owner in owners.values()]
-            if any(became):
+            materialized = [owner.materialize_like_copy() for owner in owners.values()]
+            if any(materialized):
                 return func(*args, **kwargs)
             if func is torch.Tensor.detach:
                 return args[0]
         return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        twin = memo[id(self)] = _made(type(self), self)
+        twin = memo[id(self)] = _placeholder_like(type(self), self)
         twin.default_requires_grad, twin.rank, twin.rank_was_read = (
             self.default_requires_grad,
             self.rank,
@@ -99,7 +101,7 @@ class Placeholder:
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """As torch's own: a file has nothing of lazify in it."""
+        """Pickle as an uninitialized tensor of torch, so that the file can be loaded without lazify."""
         return self.torch_class, (self.requires_grad, self.device, self.dtype)  # type: ignore[attr-defined]
 
 
@@ -109,7 +111,7 @@ def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
 
 
 def _size(placeholder: Any, *_: Any) -> Any:
-    """Torch's own `size()` would say `(0,)`."""
+    """Raise an error: the `size()` of torch would return `(0,)`."""
     raise ValueError(
         f"Attempted to use an uninitialized parameter in `{placeholder.torch_class.__name__}.size()`: "
         "it has no shape yet"
@@ -122,8 +124,8 @@ def _type(placeholder: Any, dtype: Any = None) -> Any:
     return placeholder.to(dtype)
 
 
-#: What placeholders answer themselves.
-_OWN: Mapping[Any, Callable[..., Any]] = {
+#: Functions of torch -> what they do with a placeholder.
+_OVERRIDES: Mapping[Any, Callable[..., Any]] = {
     torch.Tensor.requires_grad_: _requires_grad_,
     torch.Tensor.dim: lambda placeholder: placeholder.ndim,
     torch.Tensor.size: _size,
@@ -142,19 +144,20 @@ class UninitializedBuffer(Placeholder, nn.UninitializedBuffer):  # type: ignore[
     torch_class = nn.UninitializedBuffer
 
 
-def _made(cls: Any, like: Any) -> Any:
+def _placeholder_like(cls: Any, tensor: Any) -> Any:
+    """A new placeholder of class `cls` with the flag, device and dtype of a tensor."""
     with unset_fake_mode():
-        made = cls(requires_grad=like.requires_grad, device=like.device, dtype=like.dtype)
-    made.default_requires_grad = like.requires_grad
-    return made
+        placeholder = cls(requires_grad=tensor.requires_grad, device=tensor.device, dtype=tensor.dtype)
+    placeholder.default_requires_grad = tensor.requires_grad
+    return placeholder
 
 
 def convert(placeholder: Any, device: torch.device, dtype: torch.dtype) -> None:
-    """Let it say that the real tensor will be there and of that type."""
+    """Change device and dtype of a placeholder in place."""
     if (placeholder.device, placeholder.dtype) == (device, dtype):
         return
     with unset_fake_mode(), without_torch_function():
-        if weakref.getweakrefs(placeholder):  # which a swap would leave with the other one
+        if weakref.getweakrefs(placeholder):  # they would refer to the other tensor after a swap
             placeholder.data = torch.empty(0, device=device, dtype=dtype)
             return
         twin = type(placeholder)(requires_grad=placeholder.requires_grad, device=device, dtype=dtype)
@@ -164,58 +167,68 @@ def convert(placeholder: Any, device: torch.device, dtype: torch.dtype) -> None:
 
 def new_placeholder(tensor: torch.Tensor) -> Any:
     """A placeholder for a tensor of a module built on fakes."""
-    made = _made(UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer, tensor)
-    made.rank = rank_of(tensor)
-    return made
+    cls = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+    placeholder = _placeholder_like(cls, tensor)
+    placeholder.rank = rank_of(tensor)
+    return placeholder
 
 
 def rank_of(tensor: torch.Tensor) -> int | None:
-    """None of torch's own uninitialized tensors."""
+    """The number of dimensions; None for an uninitialized tensor of torch."""
     return None if is_lazy(tensor) else tensor.dim()
 
 
 def as_placeholder(tensor: Any, default_requires_grad: bool) -> Any:
-    """A placeholder again of what came out of a file as torch's own."""
-    made: Any = tensor
+    """Change an uninitialized tensor of torch, as loaded from a file, to a placeholder in place."""
+    placeholder: Any = tensor
     if not isinstance(tensor, Placeholder):
-        made.__class__ = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
-        made.default_requires_grad = default_requires_grad
-    return made
+        placeholder.__class__ = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+        placeholder.default_requires_grad = default_requires_grad
+    return placeholder
 
 
 # ---------------------------------------------------------------------------------------------
-# Becoming real
+# Placeholders become real tensors
 
+#: id of a tensor or module -> (the tensor or module, its substitute)
 Substitutes: TypeAlias = "Mapping[int, tuple[Any, Any]]"
 
 
 class UserSettings(NamedTuple):
-    """What a placeholder was before it became real: what the user chose on it, and how to go back."""
+    """State of a placeholder before it becomes the real tensor: to keep the user's settings, and for `revert`.
+
+    Attributes:
+        cls: its class.
+        requires_grad: its flag.
+        chosen: whether the user has set the flag, to another value than the real tensor has by default.
+        attributes: its `__dict__`.
+    """
 
     cls: type
     requires_grad: bool
-    chosen: bool  # by the user, against what was expected
+    chosen: bool
     attributes: dict[str, Any]
 
     def own(self) -> Iterator[tuple[str, Any]]:
-        """What the user attached."""
+        """Names and values of attributes that the user has set."""
         for name, value in self.attributes.items():
             if name not in ("owner", "default_requires_grad", "rank", "rank_was_read", "persistent", "_is_buffer"):
                 yield name, value
 
 
 def choice(placeholder: Any) -> UserSettings:
+    """The state of a placeholder now."""
     flag = placeholder.requires_grad
     return UserSettings(type(placeholder), flag, flag != placeholder.default_requires_grad, dict(placeholder.__dict__))
 
 
 def swap_in(placeholder: Any, real: torch.Tensor) -> None:
-    """Give the placeholder everything that `real` is: data, class, attributes, hooks. `real` is not used any more."""
+    """Turn a placeholder into the real tensor: data, class, attributes, hooks. Do not use `real` afterwards."""
     with without_torch_function():
         if not (weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real)):
             try:
                 swap_tensors(placeholder, real)
-            except RuntimeError:  # torch holds on to one of them
+            except RuntimeError:  # torch holds a reference to one of them
                 pass
             else:
                 return
@@ -226,7 +239,7 @@ def swap_in(placeholder: Any, real: torch.Tensor) -> None:
 
 
 def revert(placeholder: Any, before: UserSettings) -> None:
-    """Make it the placeholder again that it was."""
+    """Turn a real tensor back into the placeholder that it was, the inverse of `swap_in`."""
     with without_torch_function():
         placeholder.grad = None
         placeholder.__class__ = before.cls
@@ -237,11 +250,11 @@ def revert(placeholder: Any, before: UserSettings) -> None:
 
 
 def substitute(modules: Iterable[nn.Module], substitutes: Substitutes) -> None:
-    """Put the second of each pair wherever the first stands in these modules: registered, or in containers of theirs.
+    """Replace tensors and modules wherever these modules hold them: registered, as attributes, or in containers.
 
     Args:
-        modules: whose attributes to look through.
-        substitutes: id of a tensor or module -> (that, its substitute).
+        modules: the modules whose attributes are searched; their submodules are not.
+        substitutes: id of a tensor or module -> (the tensor or module, its substitute).
     """
     if substitutes:
         seen: set[int] = set()
@@ -261,7 +274,7 @@ def _substitute_in(container: Any, substitutes: Substitutes, seen: set[int]) -> 
         elif isinstance(value, MethodType) and id(value.__self__) in substitutes:
             container[key] = MethodType(value.__func__, substitutes[id(value.__self__)][1])
         elif isinstance(value, tuple) and any(id(each) in substitutes for each in value):
-            made = [substitutes[id(each)][1] if id(each) in substitutes else each for each in value]
-            container[key] = type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+            items = [substitutes[id(each)][1] if id(each) in substitutes else each for each in value]
+            container[key] = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
         elif isinstance(value, (dict, list)):
             _substitute_in(value, substitutes, seen)

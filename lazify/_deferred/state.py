@@ -19,8 +19,8 @@ from lazify._deferred.lock import InstanceLock
 from lazify._deferred.operations import Operation
 from lazify._deferred.preview import Preview
 from lazify._deferred.preview_submodule import PreviewSubmodule
-from lazify._inference.call_values import PLAIN, all_plain
 from lazify._module_tree import STATE_KEY
+from lazify._nested import PLAIN, all_plain
 from lazify._recipe.recipe import Recipe
 
 __all__ = ["STATE_KEY", "History", "LazyState", "lazy_state"]

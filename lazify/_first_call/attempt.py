@@ -12,35 +12,22 @@ passed, a gate keeps other threads out.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from lazify._deferred.state import STATE_KEY, InstanceLock, LazyState, lazy_state, lock_holders
-from lazify._first_call.building import (
-    Completed,
-    Materialization,
-    Plan,
-    build,
-    call_stack,
-    plans_of,
-    trial_module,
-    trial_run_scope,
-)
+from lazify._deferred.lock import InstanceLock, lock_holders
+from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
+from lazify._first_call.building import build
+from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
+from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, or_none, remember_solution
+from lazify._first_call.materialization import Completed, Materialization, Plan, call_stack, plans_of
 from lazify._first_call.records import record, record_fast, summarize_arguments
-from lazify._inference.call_values import GuessFailed, all_plain, cache_key, infer, search, tensors
-from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
-from lazify._isolation.restoring import (
-    apply_diff,
-    diff,
-    random_state,
-    snapshot_dict,
-)
+from lazify._nested import all_plain
 from lazify._recipe.construction import (
     contexts_are_neutral,
     reset_to_uninitialized,
@@ -52,18 +39,14 @@ from lazify._torch import (
     MODULE_CALL,
     function_modes,
     is_fx_tracing,
-    is_made_here,
     skip_dynamo,
 )
-from lazify.errors import AmbiguousInferenceError, InferenceError, NotMaterializedError, compose
+from lazify.errors import InferenceError, NotMaterializedError, compose
 
 __all__ = ["call", "materialize_and_call", "materialize_with"]
 
 logger = logging.getLogger("lazify")
-
-
-# ---------------------------------------------------------------------------------------------
-# The first call
+_NO_KEYWORDS: Mapping[str, Any] = MappingProxyType({})
 
 
 def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -132,7 +115,7 @@ def _any_attempt(
     try:
         if state.recipe.guessed:
             return _guess_or_search(module, state, args, kwargs, "__call__", is_untouched)
-        return _attempt(module, state, args, kwargs, "__call__", _by_rules)
+        return _attempt(module, state, args, kwargs, "__call__", by_rules)
     except InferenceError as error:
         error.module = error.module or module  # the innermost
         raise
@@ -159,139 +142,9 @@ def materialize_and_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[
             if lazy_state(module) is state:
                 if state.recipe.guessed:
                     return _guess_or_search(module, state, args, kwargs, method)
-                return _attempt(module, state, args, kwargs, method, _by_rules)
+                return _attempt(module, state, args, kwargs, method, by_rules)
     # a method kept from before: of the class, not what stands in the instance by now (it may be a wrapper around this)
     return None if method is None else getattr(type(module), method)(module, *args, **kwargs)
-
-
-def _attempt(
-    module: nn.Module,
-    state: LazyState,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    method: str | None,
-    find: ValueFinder,
-    plan: Plan | None = None,
-) -> Any:
-    """Build with the values that `find` yields and make the call; whatever raises, it was never tried."""
-    recipe = state.recipe
-    if state.history.owner is not None:
-        raise NotMaterializedError(belongs_to_owner_message(state))
-    watched = method == "__call__" and (not recipe.call_is_default or _has_pre_hooks(state))
-    values = or_none(find, state, args, kwargs, method) if watched else find(state, args, kwargs, method)
-    device = _other_device(state, args, kwargs) if plan is None else plan.device
-    calls = call_stack.calls
-    first = Materialization(module, state)
-    first.lazy_class, first.lazy_dict = type(module), vars(module)
-    first.plan = plan
-    first.seen = summarize_arguments(args, kwargs) if plan is None else plan.seen
-    first.keep_arguments()
-    calls.append(first)
-    try:
-        if watched:
-            build_and_recheck_at_forward(first, values, device, find)
-        else:
-            build(first, cast("dict[str, Any]", values), device)
-        if method == "__call__":
-            result = module(*args, **kwargs)
-        else:
-            result = None if method is None else getattr(module, method)(*args, **kwargs)
-    except BaseException:
-        first.rollback()
-        raise
-    finally:
-        calls.pop()
-    first.commit(calls)
-    if call_stack.calls.trial_kind is not None:
-        return result
-    record(module, recipe, state.given, first.values or {}, first.seen)
-    if state.history.copy_group is not None:
-        own = Completed()
-        own.add(first)
-        state.history.copy_group.setdefault("plan", plans_of(own)[-1])
-    if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, first.values)
-    return result
-
-
-def materialize_with(plan: Plan) -> None:
-    """Make a lazy instance real without a call, and those inside that its constructor makes."""
-    state = lazy_state(plan.module)
-    if state is None:
-        return
-    with InstanceLock(state):
-        if lazy_state(plan.module) is state:
-            _attempt(plan.module, state, (), {}, None, lambda *_: plan.values, plan)
-
-
-def belongs_to_owner_message(state: LazyState) -> str:
-    whole, path = cast("tuple[LazyState, str]", state.history.owner)
-    return compose(
-        f"{path!r} cannot be called yet: it belongs to a {whole.recipe.name} that waits for its first call",
-        fix="module(input)  # once",
-    )
-
-
-def _simple_attempt(first: Materialization, values: dict[str, Any], x: Tensor, shape: torch.Size) -> Any:
-    """What `_attempt` does where call and constructor are simple: most first calls, so without detours.
-
-    (A first call competes with the construction of one small layer: a tenth of that is three hundred bytecodes,
-    fifteen for each call of a function. The turn is the caller's.)
-    """
-    module, state, calls = first.module, first.state, call_stack.calls
-    recipe = state.recipe
-    first.lazy_class, first.lazy_dict = type(module), module.__dict__
-    calls.append(first)
-    try:
-        reset_to_uninitialized(module, recipe, first)
-        recipe.original_init(module, **state.given, **values)
-        if module.__dict__.get(COMPILED_CALL) is not first:
-            first.reinstall_gate()
-        result = (first.compiled or module._call_impl)(x)  # what the gate does
-    except BaseException:
-        first.rollback()
-        raise
-    finally:
-        calls.pop()
-    first.commit(calls)
-    record_fast(module, recipe, state.given, values, ((shape,), _NO_KEYWORDS))  # all of it plain
-    if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
-    return result
-
-
-_NO_KEYWORDS: Mapping[str, Any] = MappingProxyType({})
-
-
-#: How values are found: from what is state, and from the arguments of the call of a method.
-ValueFinder: TypeAlias = "Callable[..., dict[str, Any]]"
-
-
-def _by_rules(
-    state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
-) -> dict[str, Any]:
-    recipe = state.recipe
-    return infer(recipe, state.given, recipe.bind_forward(None, *args, **kwargs))
-
-
-def _other_device(state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.device | None:
-    """The input's device, where parameters would not be made on it anyway.
-
-    None too if a device was chosen before, or if there is no input tensor to follow.
-    """
-    tensor = args[0] if args and isinstance(args[0], torch.Tensor) else next(tensors((args, kwargs)), None)
-    if (
-        tensor is None
-        or is_made_here(tensor)
-        or state.history.device_is_explicit
-        or state.given.get("device") is not None
-    ):
-        return None
-    return tensor.device
-
-
-# ---------------------------------------------------------------------------------------------
-# Classes that nobody described: a guess is proved by the call itself, or values are searched for
 
 
 def _guess_or_search(
@@ -312,116 +165,110 @@ def _guess_or_search(
         key = (args[0].shape, args[0].dtype, *state.given.items())
         values = recipe.solutions.get(key)
         if values is None:
-            values = remember_solution(recipe, key, _by_search(state, args, kwargs, method))
+            values = remember_solution(recipe, key, by_search(state, args, kwargs, method))
         if all_plain(values.values()):
             return _simple_attempt(Materialization(module, state, values), values, args[0], args[0].shape)
-    return _attempt(module, state, args, kwargs, method, _by_search)
+    return _attempt(module, state, args, kwargs, method, by_search)
 
 
-def _by_search(
-    state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
-) -> dict[str, Any]:
-    """The values remembered for such a call, else those with which a run that nobody sees passes."""
+def _attempt(
+    module: nn.Module,
+    state: LazyState,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    method: str | None,
+    find: ValueFinder,
+    plan: Plan | None = None,
+) -> Any:
+    """Build with the values that `find` yields and make the call; whatever raises, it was never tried."""
     recipe = state.recipe
-    key = cache_key((state.given, args, kwargs))
-    if key not in recipe.solutions:
-        if recipe.call_is_default and method in ("__call__", "forward") and not _has_pre_hooks(state):
-            recipe.bind_forward(None, *args, **kwargs)  # a call that cannot be is Python's own error
-        code = (recipe.wrapped, [operation.args for operation in state.history.operations])
-        construct = functools.partial(trial_module, state)
-        probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
-        with trial_run_scope():
-            return remember_solution(recipe, key, _searched(recipe, state, probe))
-    return recipe.solutions[key]
+    if state.history.owner is not None:
+        raise NotMaterializedError(belongs_to_owner_message(state))
+    may_change = method == "__call__" and (not recipe.call_is_default or has_pre_hooks(state))
+    values = or_none(find, state, args, kwargs, method) if may_change else find(state, args, kwargs, method)
+    device = other_device(state, args, kwargs) if plan is None else plan.device
+    first = Materialization(module, state)
+    first.plan = plan
+    first.seen = summarize_arguments(args, kwargs) if plan is None else plan.seen
+    first.keep_arguments()
+
+    def build_and_call() -> Any:
+        if may_change:
+            build_and_recheck_at_forward(first, values, device, find)
+        else:
+            build(first, cast("dict[str, Any]", values), device)
+        if method == "__call__":
+            return module(*args, **kwargs)
+        return None if method is None else getattr(module, method)(*args, **kwargs)
+
+    result = _commit_or_roll_back(first, build_and_call)
+    if call_stack.calls.trial_kind is None:
+        record(module, recipe, state.given, first.values or {}, first.seen)
+        if state.history.copy_group is not None:
+            own = Completed()
+            own.add(first)
+            state.history.copy_group.setdefault("plan", plans_of(own)[-1].without_modules())
+        _log(recipe, first.values)
+    return result
 
 
-def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str, Any]:
-    """What a search finds; a guess that could not be tried, for reasons that have nothing to do with it, stands.
+def _simple_attempt(first: Materialization, values: dict[str, Any], x: Tensor, shape: torch.Size) -> Any:
+    """An attempt where call and constructor are simple, as in most first calls. The caller holds the instance lock."""
+    recipe = first.state.recipe
+    result = _commit_or_roll_back(first, None, values, x)
+    record_fast(first.module, recipe, first.state.given, values, ((shape,), _NO_KEYWORDS))  # all of it plain
+    if logger.isEnabledFor(logging.DEBUG):
+        _log(recipe, values)
+    return result
 
-    Raises:
-        InferenceError: if nothing is found, and nothing was guessed.
-        Exception: the error of the run that came furthest, if something was guessed.
+
+def _commit_or_roll_back(
+    first: Materialization, build_and_call: Callable[[], Any] | None, values: Any = None, x: Any = None
+) -> Any:
+    """Materialize and make the call; if anything raises, the instance is as it was before.
+
+    Without `build_and_call`, the module is built with `values` and called with `x`, here: a first call competes with
+    the construction of one small layer, a tenth of that is three hundred bytecodes, a call of a function fifteen.
     """
+    module, state, calls = first.module, first.state, call_stack.calls
+    first.lazy_class, first.lazy_dict = type(module), module.__dict__
+    calls.append(first)
     try:
-        return search(recipe, state.given, probe)
-    except AmbiguousInferenceError:
+        if build_and_call is None:
+            reset_to_uninitialized(module, state.recipe, first)
+            state.recipe.original_init(module, **state.given, **values)
+            if module.__dict__.get(COMPILED_CALL) is not first:
+                first.reinstall_gate()
+            result = (first.compiled or module._call_impl)(x)  # as the gate does
+        else:
+            result = build_and_call()
+    except BaseException:
+        first.rollback()
         raise
-    except InferenceError as error:
-        guess = or_none(_by_rules, state, probe.args, dict(probe.kwargs))
-        if guess is None or error.furthest is None:
-            raise
-        if isinstance(error.furthest, (TrialMemoryError, UncopyableError)):
-            return guess
-        raise error.furthest from error
+    finally:
+        calls.pop()
+    first.commit(calls)
+    return result
 
 
-#: How many configurations of one class are remembered.
-MOST_SOLUTIONS = 1024
+def _log(recipe: Recipe, values: Mapping[str, Any] | None) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
 
 
-def remember_solution(recipe: Recipe, key: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Keep what was found for a configuration; the one found first goes when there are too many."""
-    if len(recipe.solutions) >= MOST_SOLUTIONS:
-        recipe.solutions.pop(next(iter(recipe.solutions)), None)
-    recipe.solutions[key] = values
-    return values
+def materialize_with(plan: Plan) -> None:
+    """Make a lazy instance real without a call, and those inside that its constructor makes."""
+    state = lazy_state(plan.module)
+    if state is None:
+        return
+    with InstanceLock(state):
+        if lazy_state(plan.module) is state:
+            _attempt(plan.module, state, (), {}, None, lambda *_: plan.values, plan)
 
 
-# ---------------------------------------------------------------------------------------------
-# Calls whose arguments change on the way to `forward`
-
-
-def _has_pre_hooks(state: LazyState) -> bool:
-    attached_to = state.history.attached_to
-    return bool(GLOBAL_PRE_HOOKS or (attached_to is not None and attached_to._forward_pre_hooks))
-
-
-def or_none(
-    find: ValueFinder, state: LazyState, args: Any, kwargs: Any, method: str | None = "forward"
-) -> dict[str, Any] | None:
-    """The values for the arguments as passed, if they can be had."""
-    try:
-        return find(state, args, kwargs, method)
-    except (InferenceError, GuessFailed, TypeError):
-        return None
-
-
-def build_and_recheck_at_forward(
-    call: Materialization, values: dict[str, Any] | None, device: torch.device | None, find: ValueFinder
-) -> None:
-    """Build from the arguments as passed, and look again when they reach `forward`.
-
-    A pre-forward hook or a `__call__` of the class's own may change them. Where the values then are
-    others the module is built anew; where they could not be had before, it is built only there.
-    """
-    module, state = call.module, call.state
-    call.random = random_state(device)
-    if values is None:
-        reset_to_uninitialized(module, state.recipe, call)
-        vars(module).update(vars(state.attached()))
-    else:
-        build(call, values, device)
-    own_forward = vars(module).get("forward")
-
-    def watch(*args: Any, **kwargs: Any) -> Any:
-        vars(module).pop("forward")
-        if own_forward is not None:
-            vars(module)["forward"] = own_forward
-        looked = find if values is None else functools.partial(or_none, find)
-        final = looked(state, args, kwargs, "forward")
-        if final is not None and not _same(values, final):
-            done = {} if values is None else diff(built, vars(module))
-            call.rollback_module()
-            build(call, final, device if device is not None else _other_device(state, args, kwargs))
-            apply_diff(built, done, vars(module))
-        return module.forward(*args, **kwargs)
-
-    built = snapshot_dict(vars(module))
-    vars(module)["forward"] = watch
-
-
-def _same(values: Any, others: Any) -> bool:
-    try:
-        return bool(values == others)
-    except Exception:  # arrays and the like do not compare to one truth
-        return True
+def belongs_to_owner_message(state: LazyState) -> str:
+    whole, path = cast("tuple[LazyState, str]", state.history.owner)
+    return compose(
+        f"{path!r} cannot be called yet: it belongs to a {whole.recipe.name} that waits for its first call",
+        fix="module(input)  # once",
+    )

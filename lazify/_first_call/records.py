@@ -11,7 +11,7 @@ from weakref import getweakrefs, ref
 import torch
 from torch import nn
 
-from lazify._inference.call_values import PLAIN, all_plain, describe
+from lazify._nested import PLAIN, all_plain, describe
 from lazify._recipe.recipe import Recipe
 
 __all__ = ["Materialized", "OpaqueArgument", "discard", "find", "record", "record_fast", "summarize_arguments"]

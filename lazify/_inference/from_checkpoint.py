@@ -1,7 +1,9 @@
-"""From a checkpoint to values: what the shapes of saved tensors say about constructor arguments.
+"""From a checkpoint to values: the inferred parameters with which all tensors have the shapes of the saved ones.
 
-throw-away module -> its shapes beside those saved -> an argument moves some of them (two constructions tell how):
-solve for the value that makes them equal -> go on until all are equal -> would other values fit, too?
+trial construction with first values  ->  compare shapes with the saved ones
+  all are equal     ->  the values, unless other values fit as well
+  some differ       ->  build the module with two values of one parameter. Shapes that differ depend on it linearly:
+                        solve for the value that gives the saved shape, and compare again
 """
 
 from __future__ import annotations
@@ -28,18 +30,20 @@ from lazify.errors import InferenceError, compose
 __all__ = ["saved_under", "values_in"]
 
 Shape: TypeAlias = "tuple[int, ...]"
-#: Name of a tensor in the checkpoint -> its shape in a throw-away module, its shape as saved.
+#: Name of a tensor in the checkpoint -> its shape in a trial construction, its shape as saved.
 Pairs: TypeAlias = "dict[str, tuple[Shape, Shape]]"
-#: Parameters that are solved for together, having the same value.
+#: Groups of parameters that have the same value.
 Groups: TypeAlias = "tuple[tuple[str, ...], ...]"
-#: Limits of one search.
+#: How many times values are improved in one search.
 MOST_ROUNDS = 12
-#: Of shapes that fit nothing: how many an error shows.
+#: How many candidate values of one parameter are tried in one round.
+MOST_CANDIDATES = 4
+#: How many shapes that differ an error shows.
 MOST_SHOWN = 8
 
 
 def saved_under(state_dict: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
-    """What a checkpoint holds for one module, without what is uninitialized there, too."""
+    """The tensors of a checkpoint for the module at `prefix`, without uninitialized ones."""
     return {
         name[len(prefix) :]: each
         for name, each in state_dict.items()
@@ -56,151 +60,177 @@ def values_in(
         recipe: the recipe of the lazy class.
         given: constructor arguments, by name.
         saved: tensors by their names in the module.
-        prefix: its path in the model, for errors.
+        prefix: the path of the module in the model, with a dot at the end, for errors.
 
     Raises:
-        InferenceError: if none fit.
+        InferenceError: if no values fit.
     """
-    search = _Search(recipe, given, saved)
+    search = _ShapeSearch(recipe, given, saved)
     initial_guesses = search.initial_guesses()
-    if initial_guesses and not any(search.pairs(start) for _, start in initial_guesses):
-        return None  # nothing of it is of this module itself
-    found = [(groups, values) for groups, start in initial_guesses if (values := search.solved(groups, start))]
+    if initial_guesses and not any(search.pairs(values) for _, values in initial_guesses):
+        return None  # all saved tensors belong to lazy submodules
+    found = [(groups, values) for groups, start in initial_guesses if (values := search.solve(groups, start))]
     if not found:
-        raise search.unsolved(prefix)
+        raise search.error(prefix)
     groups, values = min(found, key=lambda each: search.distance(each[1]))
     return None if search.is_underdetermined(groups, values) else derived(recipe, given, values)
 
 
-class _Search:
+class _ShapeSearch:
+    """The search for the values of one module.
+
+    Attributes:
+        recipe: the recipe of the lazy class.
+        given: constructor arguments, by name.
+        saved: the saved tensors, on the meta device.
+        results: values -> the shapes of the trial construction beside the saved ones, or the constructor's error.
+        lazy_prefixes: paths of lazy submodules, which load their own tensors.
+    """
+
     def __init__(self, recipe: Recipe, given: Mapping[str, Any], saved: Mapping[str, torch.Tensor]) -> None:
         self.recipe, self.given = recipe, given
         self.saved = {name: torch.empty_like(each, device="meta") for name, each in saved.items()}
-        self.seen: dict[tuple[Any, ...], Pairs | Exception] = {}
-        self.inside: set[str] = set()  # paths of lazy modules inside: what they load is theirs
+        self.results: dict[tuple[Any, ...], Pairs | Exception] = {}
+        self.lazy_prefixes: set[str] = set()
 
     def pairs(self, values: Mapping[str, Any]) -> Pairs | None:
-        """The shapes of a throw-away module beside those saved; None if none can be built with these values."""
+        """The shapes of a trial construction beside the saved ones; None if the constructor fails."""
         key = tuple(values.items())
-        if key not in self.seen:
+        if key not in self.results:
             try:
                 module, _ = construct_preview(self.recipe, self.given, values)
-                self.inside |= {f"{path}." for path, each in walk(module) if is_deferred(each)}
-                self.seen[key] = _pairs(module, self.saved)
+                self.lazy_prefixes |= {f"{path}." for path, each in walk(module) if is_deferred(each)}
+                self.results[key] = _pairs(module, self.saved)
             except Exception as error:
-                self.seen[key] = error
-        found = self.seen[key]
-        return None if isinstance(found, Exception) else found
+                self.results[key] = error
+        result = self.results[key]
+        return None if isinstance(result, Exception) else result
 
     def distance(self, values: Mapping[str, Any]) -> float:
-        """How much differs: dimensions, and tensors without a place."""
+        """How many dimensions differ, plus two for each unexpected tensor; infinite if the constructor fails."""
         pairs = self.pairs(values)
         if pairs is None:
             return math.inf
-        wrong = (sum(map(ne, own, saved)) if len(own) == len(saved) else len(saved) for own, saved in pairs.values())
-        return sum(wrong) + 2 * len(self.unexpected(pairs))
+        differing = (
+            sum(map(ne, built, saved)) if len(built) == len(saved) else len(saved) for built, saved in pairs.values()
+        )
+        return sum(differing) + 2 * len(self.unexpected(pairs))
 
     def unexpected(self, pairs: Pairs) -> list[str]:
-        """Saved tensors for which there is no place."""
-        return [name for name in self.saved if name not in pairs and not name.startswith(tuple(self.inside))]
+        """Names of saved tensors that the module does not have."""
+        return [name for name in self.saved if name not in pairs and not name.startswith(tuple(self.lazy_prefixes))]
 
     def initial_guesses(self) -> list[tuple[Groups, dict[str, Any]]]:
-        """First values, those that come nearest first: all different, all the same, some left to their defaults."""
+        """Groups and values to start with, the nearest to the checkpoint first.
+
+        One group for each parameter; one for each parameter without a default; one group of all parameters.
+        """
         names = unknown_names(self.recipe, self.given)
         parameters = self.recipe.original_signature.parameters
-        needed = [n for n in names if n not in parameters or parameters[n].default is Parameter.empty]
-        apart, needed_apart = tuple((n,) for n in names), tuple((n,) for n in needed)
-        found: list[tuple[Groups, dict[str, Any]]] = []
-        for groups in dict.fromkeys((apart, needed_apart, (tuple(names),))):
-            numbers = starting_values([group[0] for group in groups if group])
-            spread = ({n: start[group[0]] for group in groups for n in group} for start in numbers)
-            found += [(groups, start) for start in itertools.islice(filter(self.builds, spread), 1)]
-        return sorted(found, key=lambda each: self.distance(each[1]))
+        required = [n for n in names if n not in parameters or parameters[n].default is Parameter.empty]
+        each_name, each_required = tuple((n,) for n in names), tuple((n,) for n in required)
+        guesses: list[tuple[Groups, dict[str, Any]]] = []
+        for groups in dict.fromkeys((each_name, each_required, (tuple(names),))):
+            by_first_name = starting_values([group[0] for group in groups if group])
+            by_name = ({n: start[group[0]] for group in groups for n in group} for start in by_first_name)
+            guesses += [(groups, values) for values in itertools.islice(filter(self.constructor_accepts, by_name), 1)]
+        return sorted(guesses, key=lambda each: self.distance(each[1]))
 
-    def builds(self, values: Mapping[str, Any]) -> bool:
+    def constructor_accepts(self, values: Mapping[str, Any]) -> bool:
         return self.pairs(values) is not None
 
-    def solved(self, groups: Groups, values: dict[str, Any]) -> dict[str, Any] | None:
+    def solve(self, groups: Groups, values: dict[str, Any]) -> dict[str, Any] | None:
+        """Improve the values round by round until all shapes are as saved; None if no candidate comes nearer."""
         for _ in range(MOST_ROUNDS):
             distance = self.distance(values)
-            if not any(own != saved for own, saved in (self.pairs(values) or {}).values()):
+            if not any(built != saved for built, saved in (self.pairs(values) or {}).values()):
                 return values
-            after = min(self.moves(groups, values), key=self.distance, default=values)
-            if self.distance(after) >= distance:
+            nearest = min(self.candidates(groups, values), key=self.distance, default=values)
+            if self.distance(nearest) >= distance:
                 return None
-            values = after
+            values = nearest
         return None
 
-    def moves(self, groups: Groups, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Values that make some size that moves with an argument as saved."""
-        here = self.pairs(values) or {}
+    def candidates(self, groups: Groups, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Values that differ in one group, with which a size that depends on this group is as saved."""
+        pairs = self.pairs(values) or {}
         for group in groups:
-            candidates: Counter[Any] = Counter()
-            for step, there in self.perturbations(group, values):
-                for name, (own, saved) in here.items():
-                    if own != saved and name in there:
-                        candidates.update(candidate_values(own, there[name][0], saved, values[group[0]], step))
-                break
-            for value, _ in candidates.most_common(4):
+            votes: Counter[Any] = Counter()
+            for step, perturbed in itertools.islice(self.perturbations(group, values), 1):
+                for name, (built, saved) in pairs.items():
+                    if built != saved and name in perturbed:
+                        votes.update(candidate_values(built, perturbed[name][0], saved, values[group[0]], step))
+            for value, _ in votes.most_common(MOST_CANDIDATES):
                 yield {**values, **dict.fromkeys(group, value)}
 
     def perturbations(
         self, group: tuple[str, ...], values: dict[str, Any], small: bool = False
     ) -> Iterator[tuple[int, Pairs]]:
+        """Steps by which the value of a group may change, and the shapes with the changed value; `small`: sorted."""
         value = values[group[0]]
         if isinstance(value, int):
             for step in sorted(perturbations(value)) if small else perturbations(value):
-                there = self.pairs({**values, **dict.fromkeys(group, value + step)})
-                if there is not None:
-                    yield step, there
+                pairs = self.pairs({**values, **dict.fromkeys(group, value + step)})
+                if pairs is not None:
+                    yield step, pairs
 
-    def is_underdetermined(self, groups: Groups, found: dict[str, Any]) -> bool:
-        """Whether other values fit as well."""
+    def is_underdetermined(self, groups: Groups, values: dict[str, Any]) -> bool:
+        """Whether other values give the same shapes."""
         return any(
-            there == self.pairs(found)
+            perturbed == self.pairs(values)
             for group in groups
-            for _, there in itertools.islice(self.perturbations(group, found, small=True), 1)
+            for _, perturbed in itertools.islice(self.perturbations(group, values, small=True), 1)
         )
 
-    # errors
-
-    def unsolved(self, prefix: str) -> InferenceError:
+    def error(self, prefix: str) -> InferenceError:
+        """The error that no values fit, with the nearest values found."""
         names = unknown_names(self.recipe, self.given)
-        facts: list[tuple[str, object]] = [("module", prefix.rstrip("."))] if prefix else []
-        initial_guesses = self.initial_guesses()
-        if not initial_guesses:
-            failure = next(each for each in self.seen.values() if isinstance(each, Exception))
-            facts.append(("a throw-away module", f"{type(failure).__name__}: {failure}"))
+        lines: list[tuple[str, object]] = [("module", prefix.rstrip("."))] if prefix else []
+        if not self.initial_guesses():
+            failure = next(each for each in self.results.values() if isinstance(each, Exception))
+            lines.append(("a trial construction", f"{type(failure).__name__}: {failure}"))
         else:
-            nearest = min((dict(key) for key in self.seen), key=self.distance)
+            nearest = min((dict(key) for key in self.results), key=self.distance)
             pairs = self.pairs(nearest) or {}
-            facts.append(("nearest", format_values(nearest)))
-            facts += [(n, f"{own}, saved {was}") for n, (own, was) in pairs.items() if own != was][:MOST_SHOWN]
-            lost = self.unexpected(pairs)
-            facts += [("saved, no place for it", ", ".join(lost[:MOST_SHOWN]))] if lost else []
+            lines.append(("nearest", format_values(nearest)))
+            differing = [(n, f"{built}, saved {saved}") for n, (built, saved) in pairs.items() if built != saved]
+            lines += differing[:MOST_SHOWN]
+            unexpected = self.unexpected(pairs)
+            lines += [("saved, no place for it", ", ".join(unexpected[:MOST_SHOWN]))] if unexpected else []
         wrapped, display_name = self.recipe.wrapped.__name__, self.recipe.display_name
         fix = f"{display_name}(...)  # with the arguments of the module that was saved, then load"
-        return InferenceError(compose(f"the checkpoint fits no value of {', '.join(names)} of {wrapped}", facts, fix))
+        return InferenceError(compose(f"the checkpoint fits no value of {', '.join(names)} of {wrapped}", lines, fix))
 
 
-def candidate_values(own: Shape, moved: Shape, saved: Shape, value: int, step: int) -> Iterator[Any]:
-    """Values with which a shape that went from `own` to `moved` in one step would be as saved."""
-    if len(own) != len(moved) or own == moved:
+def candidate_values(built: Shape, perturbed: Shape, saved: Shape, value: int, step: int) -> Iterator[Any]:
+    """Values of a parameter with which a shape may be as saved.
+
+    Args:
+        built: the shape with `value`.
+        perturbed: the shape with `value + step`.
+        saved: the shape as saved.
+        value: the value of the parameter.
+        step: the change of the value.
+    """
+    if len(built) != len(perturbed) or built == perturbed:
         return
-    if len(own) != len(saved):
-        yield saved  # `normalized_shape` and the like: the whole shape
+    if len(built) != len(saved):
+        yield saved  # `normalized_shape` and the like: the value is the whole shape
         return
-    for before, after, target in zip(own, moved, saved, strict=True):
+    for before, after, target in zip(built, perturbed, saved, strict=True):
         change, distance = after - before, (target - before) * step
         if not change or target == before:
             continue
         if distance % change == 0 and value + distance // change > 0:
             yield value + distance // change
-        yield round(value * math.sqrt(target / before)) or 1  # areas: `flat = channels * size ** 2`
+        yield round(value * math.sqrt(target / before)) or 1  # a quadratic size: `flat = channels * size ** 2`
 
 
 def _pairs(module: nn.Module, saved: Mapping[str, torch.Tensor], prefix: str = "") -> Pairs:
-    """As `load_state_dict` walks: hooks of the module's own may rename what was saved."""
+    """Shapes of the module's tensors beside the saved ones, under the names that `load_state_dict` looks up.
+
+    The module's `load_state_dict` pre-hooks run, since they may rename saved tensors.
+    """
     found: Pairs = {}
     if is_deferred(module):
         return found
@@ -216,7 +246,8 @@ def _pairs(module: nn.Module, saved: Mapping[str, torch.Tensor], prefix: str = "
         ):
             found[prefix + name] = (tuple(tensor.shape), tuple(state[prefix + name].shape))
     for name, child in module._modules.items():
-        inner = f"{prefix}{name}."
+        inner_prefix = f"{prefix}{name}."
         if child is not None:
-            found |= _pairs(child, {n: each for n, each in state.items() if n.startswith(inner)}, inner)
+            inner_state = {n: each for n, each in state.items() if n.startswith(inner_prefix)}
+            found |= _pairs(child, inner_state, inner_prefix)
     return found

@@ -32,14 +32,16 @@ from lazify._deferred.operations import (
     own_methods,
 )
 from lazify._deferred.placeholders import Placeholder
-from lazify._deferred.preview import CONTENT, Preview, report_missing_and_unexpected_keys
+from lazify._deferred.preview import CONTENT, Preview
+from lazify._deferred.preview_submodule import report_missing_and_unexpected_keys
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._first_call.attempt import call, materialize_and_call, materialize_with
-from lazify._first_call.building import Plan
+from lazify._first_call.materialization import Plan
 from lazify._inference.from_checkpoint import saved_under, values_in
 from lazify._isolation.restoring import random_state
 from lazify._lazy_class.tables import explained_parameters, signatures_html
 from lazify._module_tree import walk
+from lazify._recipe.binding import NOT_GIVEN, function_with_signature, positional_binder
 from lazify._recipe.construction import (
     construct,
     construction_context,
@@ -50,13 +52,10 @@ from lazify._recipe.construction import (
 from lazify._recipe.recipe import Recipe, compile_recipe
 from lazify._recipe.rules import Axis
 from lazify._recipe.signature_reading import (
-    NOT_GIVEN,
     ORIGINAL_KEY,
     VARIADIC,
     call_signature,
-    function_with_signature,
     original_function,
-    positional_binder,
 )
 from lazify._recipe.torch_nn_table import KNOWN
 from lazify._torch import DYNAMO_HOOK, FOLLOWING_PATHS, tree_map_only, without_symbolic_sizes

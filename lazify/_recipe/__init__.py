@@ -1,4 +1,4 @@
-"""Once per class: which constructor parameters are dropped, and the rule for each.
+"""Recipes: which constructor parameters of a module class are dropped, and the rule for each. One recipe per class.
 
 In: a module class, and `exclude` as the user wrote it. Out: a frozen `Recipe`.
 """

@@ -1,4 +1,4 @@
-"""Constructing in place: an object that exists becomes an instance of a class, as if the class had been called."""
+"""Construction of an instance of the wrapped class, in an existing object or in a new one."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ __all__ = [
     "subclass_without_hooks",
 ]
 
-#: (module, value): past every `__setattr__` that a class has.
+#: Setters of `__class__` and `__dict__`, called with (module, value). They bypass any `__setattr__` of the class.
 set_class = vars(object)["__class__"].__set__
 set_dict = vars(nn.Module)["__dict__"].__set__
 
 
 class _Constructing(threading.local):
-    """Per thread: what is being constructed.
+    """Constructions in progress in the current thread.
 
     Attributes:
-        classes: the wrapped classes that are inside their own constructor.
-        observer: told of each lazy instance that is about to begin, with its recipe and what it was given;
-            returns True if it has made it real instead.
+        classes: the wrapped classes whose constructors are running.
+        on_inner_lazy: None, or a function that is called before an instance becomes lazy, with the instance, its
+            recipe and its arguments. It returns True if it has constructed the real module in that instance.
     """
 
     def __init__(self) -> None:
@@ -53,15 +53,18 @@ construction_context = _Constructing()
 
 
 def reset_to_uninitialized(module: nn.Module, recipe: Recipe, gate: Any) -> None:
-    """Make `module` what an instance of the wrapped class is before its constructor, at no moment without the gate."""
+    """Turn `module` into an instance of the wrapped class whose constructor has not run.
+
+    Its compiled call is `gate`. The `__dict__` is replaced in one step: no thread sees the module without the gate.
+    """
     state = recipe.dict_template.copy()
     state[COMPILED_CALL] = gate
-    set_dict(module, state)  # a lazy instance looks there, too, if it waits for nothing any more
+    set_dict(module, state)  # before the class: attribute access of the lazy class reads this dict, too
     set_class(module, recipe.wrapped)
 
 
 def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> None:
-    """Make `module` an instance of the wrapped class, as `wrapped(...)` would: `__new__`, metaclass and all."""
+    """Construct an instance of the wrapped class in `module`, by its `__new__` and metaclass if it has its own."""
     if recipe.original_new is not None or recipe.original_metaclass_call is not None:
         _construct_specially(module, recipe, *recipe.to_args_kwargs(arguments))
         return
@@ -71,14 +74,14 @@ def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> N
 
 
 def construct_new(recipe: Recipe, arguments: Mapping[str, Any]) -> nn.Module:
-    """A module of the wrapped class, from all its constructor arguments by name."""
+    """Module of the wrapped class, constructed in a new object from all arguments by name."""
     module: nn.Module = object.__new__(recipe.wrapped)
     construct(module, recipe, dict(arguments))
     return module
 
 
 def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
-    """Run the unlazified constructor; what it constructs of its own class is not lazy (see `lazyclass`)."""
+    """Run the constructor of the undecorated class. Instances of the same class that it constructs are not lazy."""
     classes = construction_context.classes
     classes.append(recipe.wrapped)
     try:
@@ -88,7 +91,7 @@ def original_init(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> 
 
 
 def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: Any) -> None:
-    """Where the class has its own `__new__`, or its metaclass its own `__call__`, these decide what is made."""
+    """Construct by the `__new__` of the class or the `__call__` of its metaclass, and move the result into `module`."""
     wrapped: Any = recipe.wrapped
     construction_context.classes.append(wrapped)
     try:
@@ -107,12 +110,12 @@ def _construct_specially(module: nn.Module, recipe: Recipe, args: Any, kwargs: A
 
 
 def _adopt(module: nn.Module, made: nn.Module) -> None:
-    """Take over class and state of an object that only its own class can make, and what it ties to itself."""
+    """Move class, `__dict__`, slots and bound methods of the object `made` to `module`."""
     set_class(module, type(made))
     state = vars(made)
     if (gate := vars(module).get(COMPILED_CALL)) is not None:
         state[COMPILED_CALL] = gate
-    set_dict(module, state)  # shared from here on: what still holds `made` sees the same
+    set_dict(module, state)  # shared: references to `made` that others hold stay valid
     for name in slot_names(type(made)):
         if hasattr(made, name):
             object.__setattr__(module, name, getattr(made, name))
@@ -126,14 +129,15 @@ def _adopt(module: nn.Module, made: nn.Module) -> None:
 
 
 def subclass_without_hooks(metaclass: Any, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-    """A class that no registry hears of."""
-    # abc needs its own bookkeeping; any other metaclass's __new__ may register or refuse what it sees
+    """Class made without running the `__new__` of its metaclass, which might register or refuse the class."""
+    # `isinstance` needs the data that abc.ABCMeta.__new__ adds to a class
     maker = abc.ABCMeta if issubclass(metaclass, abc.ABCMeta) else type
     made: Any = maker.__new__(metaclass, name, bases, namespace)
     return made
 
 
 def slot_names(cls: type) -> Iterator[str]:
+    """Names of the attributes in `__slots__` of `cls` and its bases, with private names mangled."""
     for base in cls.__mro__:
         slot_names = base.__dict__.get("__slots__", ())
         for name in (slot_names,) if isinstance(slot_names, str) else slot_names:
@@ -142,16 +146,16 @@ def slot_names(cls: type) -> Iterator[str]:
 
 
 # ---------------------------------------------------------------------------------------------
-# The surroundings of a construction: as if it stood in a plain line of code, on the right device
+# Contexts of a construction: it runs as at module level, whatever contexts the first call is in
 
 
 def contexts_are_neutral() -> bool:
-    """Whether a constructor would run as in a plain line of code."""
+    """Whether gradients are enabled, and no inference mode, autocast or functorch transform is active."""
     return is_grad_enabled() and not is_inference_mode_enabled() and not any_autocast() and inside_transform() is None
 
 
 def neutral_contexts(device: torch.device | None) -> ExitStack:
-    """Gradients on, no inference mode, autocast or transform, `device` as the default: whatever the call stands in."""
+    """Context with gradients, without inference mode, autocast and transforms, and with `device` as default device."""
     stack = ExitStack()
     if inside_transform() is not None:
         stack.enter_context(outside_transforms())
@@ -167,6 +171,6 @@ def neutral_contexts(device: torch.device | None) -> ExitStack:
 
 
 def move_stragglers(module: nn.Module, device: torch.device) -> None:
-    """Move what the constructor made elsewhere all the same (from numpy arrays, say)."""
+    """Move parameters and buffers that the constructor made on another device, from numpy arrays for example."""
     if any(t is not None and t.device != device for t in (*module.parameters(), *module.buffers())):
         module.to(device)

@@ -1,4 +1,4 @@
-"""Rules: how the value of one inferred parameter follows from a call. Data only; `inference` reads it."""
+"""Rules: data that says how the value of an inferred parameter follows from a call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Axis", "Computed", "Rule", "Unknown", "axis"]
 
 @dataclass(frozen=True)
 class Axis:
-    """The size of dimension `dim` of an input tensor: of the `forward` argument `of`, else of the first."""
+    """Rule: the size of dimension `dim` of the argument `of` of `forward`, or of its first argument if `of` is None."""
 
     dim: int
     of: str | None = None
@@ -25,7 +25,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Computed:
-    """The result of a function whose parameters are filled by name."""
+    """Rule: the result of a function whose parameters are filled by name."""
 
     function: Callable[..., Any]
     signature: inspect.Signature = field(compare=False)
@@ -37,7 +37,7 @@ class Computed:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Named, but neither a rule nor the name says where the value comes from."""
+    """Rule of a parameter about which nothing is known: the solver finds the value by trial runs."""
 
     def __str__(self) -> str:
         return "the call itself"
@@ -49,15 +49,14 @@ Rule: TypeAlias = "Axis | Computed | Unknown"
 def axis(dim: int, *, of: str | None = None) -> Any:
     """The rule "size of dimension `dim` of an input".
 
-    Stands in `exclude={"in_channels": axis(1)}`, or as the parameter's own default in a class of yours
-    (its static type is `Any`, as that of `dataclasses.field`, so that a checker accepts it there).
+    Used in `exclude={"in_channels": axis(1)}`, or as the default of a parameter in your own class. The static type is
+    `Any`, like that of `dataclasses.field`, so that type checkers accept such a default.
 
     Args:
-        dim: a dimension of the input tensor; negative counts from the last, which makes a rule work for
-            batched and unbatched input alike.
-        of: name of the argument of `forward` to look at. Left out: the first argument that holds a
-            floating-point tensor (a mask or an index does not count while there is one). Of a nested
-            list, tuple, dict or dataclass, the first tensor in it.
+        dim: a dimension of the input tensor. A negative number counts from the last dimension, so that one rule
+            works for batched and for unbatched input.
+        of: name of an argument of `forward`. None: the first argument that holds a floating-point tensor, or the
+            first that holds any tensor. In a nested list, tuple, dict or dataclass, the first tensor counts.
 
     Raises:
         TypeError: if `dim` is not an int or `of` is not a name.

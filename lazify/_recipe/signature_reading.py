@@ -1,7 +1,7 @@
-"""Signatures in, signatures out: reading constructors, dropping parameters, binding calls.
+"""Signatures of constructors and methods: how they are read, and how parameters are removed from them.
 
-Nothing here knows torch. One `inspect.Signature` is the sole truth: what is shown, what is bound and
-what is handed to the constructor are all derived from it.
+The module does not import torch. One `inspect.Signature` is the only description of a constructor: the signature that
+users see, the function that binds a call and the arguments of the original constructor are all derived from it.
 """
 
 from __future__ import annotations
@@ -11,55 +11,41 @@ import inspect
 import sys
 import textwrap
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any, cast
+from typing import Any
 
 from typing_extensions import get_overloads
 
 __all__ = [
     "ANYTHING",
-    "NOT_GIVEN",
     "ORIGINAL_KEY",
     "POSITIONAL",
+    "SELF",
     "VARIADIC",
     "RawText",
     "annotations_of",
-    "binder",
     "call_signature",
     "constructor_signature",
-    "function_with_signature",
     "method_signature",
     "original_function",
     "overloads_in_source",
-    "positional_binder",
-    "to_args_kwargs",
     "without_parameters",
 ]
 
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-#: Where a rewritten function keeps the one it stands for.
+#: The attribute of a replaced method that holds the method of the undecorated class.
 ORIGINAL_KEY = "_lazify_original"
 SELF = Parameter("self", Parameter.POSITIONAL_ONLY)
 ANYTHING = Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)])
 
 
 class RawText(str):
-    """Text that a `Signature` shows as it is, without quotes."""
+    """Text that a `Signature` prints without quotes, as an annotation or a default."""
 
     __repr__ = str.__str__
-
-
-class _NotGiven:
-    """Default of every parameter of a binder: tells 'not passed' from 'passed its default'."""
-
-    def __repr__(self) -> str:
-        return "NOT_GIVEN"
-
-
-NOT_GIVEN: Any = _NotGiven()
 
 
 # ---------------------------------------------------------------------------------------------
@@ -67,7 +53,7 @@ NOT_GIVEN: Any = _NotGiven()
 
 
 def call_signature(function: Callable[..., Any]) -> Signature:
-    """Signature of a method as seen on an instance, i.e. without its first parameter.
+    """Signature of a method called on an instance, that is, without its first parameter.
 
     >>> def forward(self, x, *, mask=None): ...
     >>> call_signature(forward)
@@ -84,7 +70,7 @@ def call_signature(function: Callable[..., Any]) -> Signature:
 
 
 def method_signature(cls: type, name: str) -> Signature:
-    """Signature of the method `name` as seen on an instance of `cls`, static and class methods included.
+    """Signature of the method `name` called on an instance of `cls`. Static and class methods are supported.
 
     >>> class Doubling:
     ...     @staticmethod
@@ -98,9 +84,10 @@ def method_signature(cls: type, name: str) -> Signature:
 
 
 def constructor_signature(cls: type) -> Signature:
-    """Signature of `cls(...)` as its `__init__` has it.
+    """Signature of `cls(...)`, read from `__init__`.
 
-    A constructor that only passes `*args` or `**kwargs` on is followed to the one it passes them to.
+    Where `__init__` only passes `*args` or `**kwargs` on to another `__init__`, the parameters of the other one stand
+    in their place.
 
     >>> class Base:
     ...     def __init__(self, width, bias=True): ...
@@ -114,11 +101,12 @@ def constructor_signature(cls: type) -> Signature:
 
 
 def original_function(function: Any) -> Any:
-    """The function that a decorated class had under this name before."""
+    """The method that `@lazify` replaced by `function`; `function` itself if it replaces none."""
     return getattr(function, ORIGINAL_KEY, function)
 
 
 def _read(init: Callable[..., Any], cls: type) -> Signature:
+    """Signature of one `__init__` found on `cls` or on one of its bases."""
     init = original_function(init)
     signature = call_signature(init)
     variadic = [p for p in signature.parameters.values() if p.kind in VARIADIC]
@@ -140,7 +128,7 @@ def _read(init: Callable[..., Any], cls: type) -> Signature:
 
 
 def overloads_in_source(function: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """What `typing.overload` marks in the source of a class; before 3.11 Python itself keeps nothing of it."""
+    """The `typing.overload` variants of a method, compiled from its source: Python records them only since 3.11."""
     module = sys.modules.get(function.__module__)
     try:
         body = ast.parse(inspect.getsource(module)).body  # type: ignore[arg-type]
@@ -162,11 +150,12 @@ def overloads_in_source(function: Callable[..., Any]) -> list[Callable[..., Any]
 
 
 def _is_overload(node: ast.FunctionDef) -> bool:
+    """Whether a function definition is decorated with `overload`."""
     return any(ast.unparse(each).rpartition(".")[2] == "overload" for each in node.decorator_list)
 
 
 def _decorated_init(init: Callable[..., Any]) -> Callable[..., Any] | None:
-    """The `__init__` behind a decorator that forgot `functools.wraps`: the one in its closure."""
+    """The `__init__` in the closure of a decorator that does not use `functools.wraps`."""
     cells = getattr(init, "__closure__", None) or ()
     held = [cell.cell_contents for cell in cells if getattr(cell, "cell_contents", None) is not None]
     inits = [each for each in held if isinstance(each, types.FunctionType) and each.__name__ == "__init__"]
@@ -175,17 +164,17 @@ def _decorated_init(init: Callable[..., Any]) -> Callable[..., Any] | None:
 
 @dataclass(frozen=True)
 class _PassedOn:
-    """How a constructor hands its variadic parameters to another: `target(1, *args, k=2, **kwargs)`."""
+    """The call by which an `__init__` passes its variadic parameters on: `target(1, *args, k=2, **kwargs)`."""
 
     target: str  # "super", or the name of a class
-    positional: int  # arguments given before *args
-    keywords: frozenset[str]  # given by name
-    args: bool
-    kwargs: bool
+    positional: int  # number of arguments before *args
+    keywords: frozenset[str]  # names of arguments passed by keyword
+    args: bool  # whether *args is passed on
+    kwargs: bool  # whether **kwargs is passed on
 
 
 def _passes_on(init: Callable[..., Any]) -> _PassedOn | None:
-    """Read the source: are `*args` / `**kwargs` used for nothing but one `__init__` call?"""
+    """The `__init__` call that `*args` and `**kwargs` are passed to, from the source; None if they have other uses."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(init))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
@@ -202,7 +191,7 @@ def _passes_on(init: Callable[..., Any]) -> _PassedOn | None:
     tested = {id(c) for n in ast.walk(tree) if isinstance(n, ast.Compare) for c in n.comparators}
     uses = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in names and id(n) not in tested]
     if len(uses) != len(starred | double) or (starred | double) != names:
-        return None  # popped, read or changed on the way: not merely passed on
+        return None  # the body also pops, reads or changes them
     assert isinstance(call.func, ast.Attribute)
     explicit = sum(not isinstance(a, ast.Starred) for a in call.args)
     base = call.func.value
@@ -217,7 +206,7 @@ def _passes_on(init: Callable[..., Any]) -> _PassedOn | None:
 
 
 def _is_init_call(call: ast.Call, names: set[str]) -> bool:
-    """`<something>.__init__(...)` with one of the variadic names unpacked in it."""
+    """Whether a call is `<something>.__init__(...)` and unpacks one of the variadic parameters `names`."""
     if not (isinstance(call.func, ast.Attribute) and call.func.attr == "__init__"):
         return False
     unpacked = [a.value for a in call.args if isinstance(a, ast.Starred)]
@@ -226,6 +215,7 @@ def _is_init_call(call: ast.Call, names: set[str]) -> bool:
 
 
 def _target(passed: _PassedOn, init: Callable[..., Any], cls: type) -> Callable[..., Any] | None:
+    """The `__init__` that `init`, a method of `cls` or of one of its bases, passes its arguments to."""
     if passed.target != "super":
         named = getattr(inspect.unwrap(init), "__globals__", {}).get(passed.target)
         return getattr(named, "__init__", None) if isinstance(named, type) else None
@@ -233,13 +223,13 @@ def _target(passed: _PassedOn, init: Callable[..., Any], cls: type) -> Callable[
     own = [place for place, c in enumerate(mro) if original_function(c.__dict__.get("__init__")) is init]
     if not own:
         return None
-    # the last: `super()` means the class that wrote the function, whoever took it over by assignment
+    # the last class: `super()` refers to the class that defines `init`, not to a subclass that assigned it to itself
     after = (c.__dict__["__init__"] for c in mro[own[-1] + 1 :] if "__init__" in c.__dict__ and c is not object)
     return next(after, None)
 
 
 def _resolved(signature: Signature, function: Callable[..., Any]) -> Signature:
-    """Annotations written as text mean what they mean in the module that wrote them."""
+    """Signature with each string annotation evaluated in the module that defines `function`."""
     namespace = getattr(inspect.unwrap(function), "__globals__", {})
 
     def resolve(annotation: Any) -> Any:
@@ -247,7 +237,7 @@ def _resolved(signature: Signature, function: Callable[..., Any]) -> Signature:
             return annotation
         try:
             return eval(annotation, namespace)
-        except Exception:  # a name that exists for type checkers only
+        except Exception:  # a name imported only under TYPE_CHECKING
             return annotation
 
     return signature.replace(
@@ -256,7 +246,7 @@ def _resolved(signature: Signature, function: Callable[..., Any]) -> Signature:
 
 
 def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | None:
-    """`own` with the parameters of `parent` where its `*args` and `**kwargs` stood."""
+    """Signature `own` with the parameters of `parent` in place of its `*args` and `**kwargs`; None if impossible."""
     taken = set(own.parameters) | passed.keywords
     parents = list(parent.parameters.values())
     positional = [p for p in parents if p.kind in POSITIONAL]
@@ -276,7 +266,7 @@ def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | 
         elif p.kind is Parameter.POSITIONAL_OR_KEYWORD and not passed.kwargs:
             p = p.replace(kind=Parameter.POSITIONAL_ONLY)
         elif p.kind in POSITIONAL and defaulted and p.default is Parameter.empty:
-            p = p.replace(kind=Parameter.KEYWORD_ONLY)  # would stand behind a default
+            p = p.replace(kind=Parameter.KEYWORD_ONLY)  # Python allows no required parameter after a default
         theirs.append(p)
     try:
         return own.replace(parameters=sorted(mine + theirs, key=lambda p: p.kind))
@@ -285,11 +275,11 @@ def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | 
 
 
 # ---------------------------------------------------------------------------------------------
-# Rewriting
+# Removing and adding parameters
 
 
 def without_parameters(signature: Signature, drop: Iterable[str], add: Iterable[Parameter] = ()) -> Signature:
-    """`signature` without the parameters `drop`, with the keyword-only parameters `add`.
+    """Signature without the parameters `drop`, with the additional keyword-only parameters `add`.
 
     >>> def init(in_channels, out_channels, *, bias=True): ...
     >>> without_parameters(inspect.signature(init), ["in_channels"])
@@ -301,7 +291,7 @@ def without_parameters(signature: Signature, drop: Iterable[str], add: Iterable[
 
 
 def annotations_of(signature: Signature) -> dict[str, Any]:
-    """What `__annotations__` of a function with this signature holds.
+    """The `__annotations__` of a function with this signature.
 
     >>> def init(self, width: int) -> None: ...
     >>> sorted(annotations_of(inspect.signature(init)))
@@ -310,120 +300,3 @@ def annotations_of(signature: Signature) -> dict[str, Any]:
     found = {p.name: p.annotation for p in signature.parameters.values() if p.annotation is not p.empty}
     returned = signature.return_annotation
     return found if returned is Signature.empty else {**found, "return": returned}
-
-
-# ---------------------------------------------------------------------------------------------
-# Binding
-
-
-def _template() -> dict[str, Any]:
-    return locals()
-
-
-_OPEN_FLAGS = ~(inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
-
-
-def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Callable[..., dict[str, Any]]:
-    """A function with exactly this signature that returns its bound arguments.
-
-    Python itself binds, so a wrong call fails in Python's own words, and at its speed. Defaults are
-    replaced by `NOT_GIVEN`; the names in `optional` are accepted by keyword beside the signature.
-
-    >>> def init(self, out_channels, *, bias=True): ...
-    >>> bind = binder(inspect.signature(init), "Conv.__init__", optional=["in_channels"])
-    >>> bind(None, 8, in_channels=3)
-    {'self': None, 'out_channels': 8, 'bias': NOT_GIVEN, 'in_channels': 3}
-    >>> bind(None)
-    Traceback (most recent call last):
-    TypeError: Conv.__init__() missing 1 required positional argument: 'out_channels'
-    """
-    parameters = [p if p.default is p.empty else p.replace(default=NOT_GIVEN) for p in signature.parameters.values()]
-    parameters += [Parameter(o, Parameter.KEYWORD_ONLY, default=NOT_GIVEN) for o in optional]
-    return _function(parameters, name)
-
-
-def function_with_signature(signature: Signature) -> Callable[..., dict[str, Any]]:
-    """A function that has this signature wherever one may look: in its code, its defaults, its annotations.
-
-    >>> shown = function_with_signature(Signature([SELF, Parameter("bias", Parameter.KEYWORD_ONLY, default=True)]))
-    >>> inspect.signature(shown), shown.__code__.co_varnames, shown.__kwdefaults__
-    (<Signature (self, /, *, bias=True)>, ('self', 'bias'), {'bias': True})
-    """
-    function: Any = _function(list(signature.parameters.values()), "__init__")
-    function.__annotations__ = annotations_of(signature)
-    function.__signature__ = signature
-    return cast("Callable[..., dict[str, Any]]", function)
-
-
-def positional_binder(names: Iterable[str]) -> Callable[..., dict[str, Any]]:
-    """A function that returns its arguments by these names, each passed in its place or by keyword.
-
-    >>> positional_binder(["out_channels", "bias"])(8, bias=False)
-    {'out_channels': 8, 'bias': False}
-    """
-    return _function([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names], "positional_binder")
-
-
-def _function(parameters: Sequence[Parameter], name: str) -> Callable[..., dict[str, Any]]:
-    """A function with these parameters that returns its bound arguments."""
-    of_kind: dict[Any, list[Parameter]] = {kind: [] for kind in (*POSITIONAL, Parameter.KEYWORD_ONLY, *VARIADIC)}
-    for p in parameters:
-        of_kind[p.kind].append(p)
-    positional = of_kind[Parameter.POSITIONAL_ONLY] + of_kind[Parameter.POSITIONAL_OR_KEYWORD]
-    keyword = of_kind[Parameter.KEYWORD_ONLY]
-    star, double = of_kind[Parameter.VAR_POSITIONAL], of_kind[Parameter.VAR_KEYWORD]
-    names = tuple(p.name for p in positional + keyword + star + double)
-    code = _template.__code__
-    code = code.replace(
-        co_name=name.rpartition(".")[2],
-        co_argcount=len(positional),
-        co_posonlyargcount=len(of_kind[Parameter.POSITIONAL_ONLY]),
-        co_kwonlyargcount=len(keyword),
-        co_varnames=names,
-        co_nlocals=len(names),
-        co_flags=code.co_flags & _OPEN_FLAGS
-        | (inspect.CO_VARARGS if star else 0)
-        | (inspect.CO_VARKEYWORDS if double else 0),
-    )
-    defaults = tuple(p.default for p in positional if p.default is not Parameter.empty) or None
-    function = types.FunctionType(code, {"locals": locals}, name, defaults)
-    function.__qualname__ = name
-    function.__kwdefaults__ = {p.name: p.default for p in keyword if p.default is not Parameter.empty} or None
-    return function
-
-
-def to_args_kwargs(signature: Signature, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The `(args, kwargs)` that pass `arguments` (by parameter name) to a function of this signature.
-
-    Everything goes by keyword unless the signature forbids it.
-
-    >>> def init(first, *rest, bias=True, **options): ...
-    >>> to_args_kwargs(inspect.signature(init), {"first": 1, "rest": (2, 3), "options": {"k": 4}})
-    ((1, 2, 3), {'k': 4})
-    """
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    parameters = signature.parameters
-    by_position = _by_position(signature, arguments)
-    for name, p in parameters.items():
-        if p.kind is Parameter.VAR_KEYWORD:
-            kwargs.update(arguments.get(name, {}))
-        elif p.kind is Parameter.VAR_POSITIONAL:
-            args.extend(arguments.get(name, ()))
-        elif name in by_position:
-            args.append(arguments.get(name, p.default))
-        elif name in arguments:
-            kwargs[name] = arguments[name]
-    kwargs.update((name, value) for name, value in arguments.items() if name not in parameters)  # for **kwargs
-    return tuple(args), kwargs
-
-
-def _by_position(signature: Signature, arguments: Mapping[str, Any]) -> set[str]:
-    """The parameters to pass by position: all before `*args`, or the positional-only up to the last given."""
-    positional = [p for p in signature.parameters.values() if p.kind in POSITIONAL]
-    star = [p.name for p in signature.parameters.values() if p.kind is Parameter.VAR_POSITIONAL]
-    if star and arguments.get(star[0]):
-        return {p.name for p in positional}
-    only = [p.name for p in positional if p.kind is Parameter.POSITIONAL_ONLY]
-    last = max((place for place, name in enumerate(only) if name in arguments), default=-1)
-    return set(only[: last + 1])

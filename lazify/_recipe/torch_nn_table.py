@@ -1,4 +1,4 @@
-"""The table of known classes: what the first input determines of every class of torch.nn."""
+"""Table of the classes of torch.nn: which constructor parameters the input determines, and by which rules."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ __all__ = ["KNOWN", "is_unmodified_torch_class", "table_row"]
 
 @dataclass(frozen=True)
 class Row:
-    """One class: the rules of what a bare `lazify` drops, and of what it drops only when named."""
+    """Rules for one class: of the parameters dropped by default, and of those dropped only if `exclude` names them."""
 
     inferred: Mapping[str, Rule]
     named: Mapping[str, Rule] | None = None
 
 
 def _channels_or_one(input: torch.Tensor) -> int:
+    """Rule of `nn.PReLU`: the number of channels, 1 for input without channels."""
     return input.shape[1] if input.dim() > 1 else 1
 
 
 def _row(named: Mapping[str, Rule] | None = None, **inferred: Rule) -> Row:
+    """Row with the inferred parameters as keywords."""
     return Row(inferred, named)
 
 
@@ -35,8 +37,8 @@ _SECOND = Axis(1, of="input")
 _LAST = Axis(-1, of="input")
 _RNN = _row({"hidden_size": Axis(-1, of="hx")}, input_size=_LAST)
 
-#: One row a class; a subclass uses its nearest base's row. Channel axes count from the end where torch
-#: takes unbatched input, so that both forms give the same value.
+#: One row for each class; a subclass uses the row of its nearest base class. Channel dimensions count from the end
+#: where torch accepts unbatched input, so that batched and unbatched input give the same value.
 _ROWS: Mapping[str, Row] = {
     "Linear": _row(in_features=_LAST),
     "Bilinear": _row(in1_features=Axis(-1, of="input1"), in2_features=Axis(-1, of="input2")),
@@ -71,15 +73,15 @@ _ROWS: Mapping[str, Row] = {
     "LinearCrossEntropyLoss": _row({"num_classes": Axis(1, of="target")}, in_features=_LAST),
 }
 
-#: By class; a name that the installed torch does not have is left out.
+#: Rows by class, without the classes that the installed torch does not have.
 KNOWN: Mapping[type[nn.Module], Row] = {getattr(nn, name): row for name, row in _ROWS.items() if hasattr(nn, name)}
 
 
 def table_row(cls: type[nn.Module], forward: Iterable[str]) -> Row | None:
-    """The row of `cls` or of its nearest base in the table.
+    """The row of `cls` or of its nearest base class in the table, or None.
 
-    A subclass may have renamed the arguments of `forward` (torch's own quantised ones do): a rule that
-    names one it lacks then looks at the first input.
+    Some subclasses, for example torch's quantized ones, rename the arguments of `forward`. A rule for an argument that
+    `forward` does not have is changed to look at the first input.
 
     >>> print(table_row(nn.Conv2d, ["input"]).inferred["in_channels"])
     axis(-3, of='input')
@@ -97,6 +99,6 @@ def table_row(cls: type[nn.Module], forward: Iterable[str]) -> Row | None:
 
 
 def is_unmodified_torch_class(cls: type[nn.Module]) -> bool:
-    """Whether constructor and `forward` of `cls` are those that the table describes."""
+    """Whether `cls` inherits both constructor and `forward` unchanged from a class in the table."""
     base: Any = next((base for base in cls.__mro__ if base in KNOWN), None)
     return base is not None and getattr(cls, "__init__") is base.__init__ and cls.forward is base.forward

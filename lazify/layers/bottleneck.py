@@ -1,6 +1,8 @@
-"""The residual block of deep ResNets."""
+"""Residual block of deep ResNets."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -64,31 +66,24 @@ class BottleneckBlock(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        conv = partial(ConvNormActivation, norm_layer=norm_layer, device=device, dtype=dtype)
         self.layers = NamedSequential(
-            conv1=ConvNormActivation(
-                in_channels, mid_channels, 1, 1, norm_layer, activation, device=device, dtype=dtype
-            ),
-            conv2=ConvNormActivation(
+            conv1=conv(in_channels, mid_channels, 1, activation=activation),
+            conv2=conv(
                 mid_channels,
                 mid_channels,
                 kernel_size,
                 stride,
-                norm_layer,
-                activation,
+                activation=activation,
                 dilation=dilation,
                 groups=groups,
                 padding_mode=padding_mode,
-                device=device,
-                dtype=dtype,
             ),
-            conv3=ConvNormActivation(mid_channels, out_channels, 1, 1, norm_layer, None, device=device, dtype=dtype),
+            conv3=conv(mid_channels, out_channels, 1, activation=None),
         )
         self.proj: nn.Module = nn.Identity()
         if in_channels != out_channels or pair(stride) != (1, 1):
-            projection = ConvNormActivation(
-                in_channels, out_channels, 1, stride, norm_layer, None, device=device, dtype=dtype
-            )
-            self.proj = nn.Sequential(*projection)
+            self.proj = nn.Sequential(*conv(in_channels, out_channels, 1, stride, activation=None))
         self.activ: nn.Module = nn.Identity()
         if activation is not None:
             self.activ = make("activation", activation, device=device, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Convolution, normalisation, activation: the block from which the other blocks are made."""
+"""Block of convolution, normalisation and activation. The other blocks are made from it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ConvNormActivation(NamedSequential):
     Batch normalisation between a convolution and its activation: Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
 
-    if TYPE_CHECKING:  # TorchScript would take annotations of submodules for those of attributes, and refuse
+    if TYPE_CHECKING:  # TorchScript refuses annotations of submodules at run time
         conv: nn.Conv2d
         norm: nn.Module
         act: nn.Module
@@ -75,11 +75,9 @@ class ConvNormActivation(NamedSequential):
     ) -> None:
         children: dict[str, nn.Module] = {}
         if padding is None:
-            rows, columns = same_padding(kernel_size, dilation)
-            padding = (rows[0], columns[0])
-            if (rows[0], columns[0]) != (rows[1], columns[1]):
-                children["pad"] = padding_module(rows, columns, padding_mode)
-                padding, padding_mode = 0, "zeros"
+            padding, pad = _default_padding(kernel_size, dilation, padding_mode)
+            if pad is not None:
+                children["pad"], padding_mode = pad, "zeros"
         children["conv"] = nn.Conv2d(
             in_channels,
             out_channels,
@@ -98,6 +96,16 @@ class ConvNormActivation(NamedSequential):
         if activation is not None:
             children["act"] = make("activation", activation, device=device, dtype=dtype)
         super().__init__(**children)
+
+
+def _default_padding(
+    kernel_size: Size2d, dilation: Size2d, padding_mode: PaddingMode
+) -> tuple[tuple[int, int], nn.Module | None]:
+    """The padding of the convolution, and the module `pad` if the paddings of opposite sides differ."""
+    rows, columns = same_padding(kernel_size, dilation)
+    if (rows[0], columns[0]) == (rows[1], columns[1]):
+        return (rows[0], columns[0]), None
+    return (0, 0), padding_module(rows, columns, padding_mode)
 
 
 LazyConvNormActivation = lazify(ConvNormActivation, exclude={"in_channels": axis(-3)})

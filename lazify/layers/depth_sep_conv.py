@@ -177,7 +177,7 @@ class DepthSepConv2d(NamedSequential):
     MobileNets: Howard et al. 2017, arXiv:1704.04861.
     """
 
-    if TYPE_CHECKING:  # TorchScript would take annotations of submodules for those of attributes, and refuse
+    if TYPE_CHECKING:  # TorchScript refuses annotations of submodules at run time
         dw: DepthwiseConv2d
         pw: PointwiseConv2d
 

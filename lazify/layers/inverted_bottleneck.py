@@ -1,4 +1,4 @@
-"""The residual block of mobile networks."""
+"""Residual block of mobile networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lazify.layers.squeeze_excitation import SqueezeExcitation
 
 __all__ = ["InvertedBottleneck", "LazyInvertedBottleneck"]
 
-#: MnasNet's (its ratio of 0.25).
+#: The default `se_reduction_ratio`, as in MnasNet, which writes it as 0.25.
 SE_REDUCTION_RATIO = 4
 
 
@@ -90,19 +90,23 @@ class InvertedBottleneck(nn.Module):
             ),
         }
         if use_se:
-            ratio = SE_REDUCTION_RATIO if se_reduction_ratio is None else se_reduction_ratio
-            reduced(mid_channels, ratio, "in_channels * expansion_ratio", "se_reduction_ratio")  # in this class's words
+            ratio = _checked_se_ratio(mid_channels, se_reduction_ratio)
             layers["se"] = SqueezeExcitation(mid_channels, ratio, activation or nn.ReLU, device=device, dtype=dtype)
-        layers["bottleneck"] = PointwiseConv2d(
-            mid_channels, out_channels, 1, norm_layer, None, device=device, dtype=dtype
-        )
-        self.layers = NamedSequential(**layers)
-        # known from the arguments: in an input of one pixel, a stride would not show
+        bottleneck = PointwiseConv2d(mid_channels, out_channels, 1, norm_layer, None, device=device, dtype=dtype)
+        self.layers = NamedSequential(**layers, bottleneck=bottleneck)
+        # decided by the stride, not by the output shape: one pixel stays one pixel with any stride
         self.residual = in_channels == out_channels and pair(stride) == (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)
         return out + x if self.residual else out
+
+
+def _checked_se_ratio(channels: int, ratio: float | None) -> float:
+    """The `reduction_ratio` of squeeze-and-excitation. Errors use the argument names of `InvertedBottleneck`."""
+    ratio = SE_REDUCTION_RATIO if ratio is None else ratio
+    reduced(channels, ratio, "in_channels * expansion_ratio", "se_reduction_ratio")
+    return ratio
 
 
 LazyInvertedBottleneck = lazify(InvertedBottleneck, exclude={"in_channels": axis(-3)})

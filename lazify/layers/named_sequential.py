@@ -38,7 +38,7 @@ class NamedSequential(nn.Sequential):
             self.add_module(name, module)
 
     def __getitem__(self, idx: slice | int) -> Any:
-        # torch hands a slice to the constructor of the class, which takes no such thing here, nor in subclasses
+        # for a slice, nn.Sequential calls type(self)(OrderedDict(...)), which this constructor does not accept
         if not isinstance(idx, slice):
             return super().__getitem__(idx)
         part = NamedSequential()
@@ -47,5 +47,5 @@ class NamedSequential(nn.Sequential):
         return part
 
 
-# takes over torch's mark that a scripted module has this method, too
+# copies the attribute by which TorchScript knows that `__getitem__` of nn.Sequential is supported
 update_wrapper(NamedSequential.__getitem__, nn.Sequential.__getitem__)

@@ -1,4 +1,4 @@
-"""Types of constructor arguments, 'same' padding, and making of norms and activations, for all layers."""
+"""Types of constructor arguments, 'same' padding, and construction of norms and activations, for all layers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Activation", "Device", "Norm", "PaddingMode", "Size2d", "make", "pad
 Size2d: TypeAlias = int | tuple[int, int]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
 Device: TypeAlias = torch.device | str | int
-#: Makes a normalisation of so many channels: a class such as `nn.BatchNorm2d`, `partial(nn.GroupNorm, 8)`, ...
+#: Function from a number of channels to a norm: a class such as `nn.BatchNorm2d`, or `partial(nn.GroupNorm, 8)`.
 Norm: TypeAlias = Callable[[int], nn.Module]
-#: Makes an activation: a class such as `nn.ReLU`, `partial(nn.ReLU, inplace=True)`, ...
+#: Function without arguments that makes an activation: a class such as `nn.ReLU`, `partial(nn.ReLU, inplace=True)`, ...
 Activation: TypeAlias = Callable[[], nn.Module]
 
 _PADDING: dict[PaddingMode, Callable[[tuple[int, int, int, int]], nn.Module]] = {
@@ -31,7 +31,7 @@ _PADDING: dict[PaddingMode, Callable[[tuple[int, int, int, int]], nn.Module]] = 
 
 
 def pair(size: Size2d) -> tuple[int, int]:
-    """Height and width.
+    """Tuple of height and width.
 
     >>> pair(3), pair((3, 5))
     ((3, 3), (3, 5))
@@ -54,7 +54,7 @@ def same_padding(kernel_size: Size2d, dilation: Size2d) -> tuple[tuple[int, int]
 
 
 def padding_module(rows: tuple[int, int], columns: tuple[int, int], mode: PaddingMode) -> nn.Module:
-    """A module that pads opposite sides differently, as `nn.Conv2d` cannot.
+    """Module that pads opposite sides by different numbers of pixels, which `nn.Conv2d` does not support.
 
     Raises:
         ValueError: if `mode` is no `padding_mode` of `nn.Conv2d`.
@@ -80,10 +80,10 @@ def make(
     device: Device | None = None,
     dtype: torch.dtype | None = None,
 ) -> nn.Module:
-    """The module `factory(*args)`, its parameters with the device and dtype of the convolution beside the module.
+    """Module made by `factory(*args)`, with the device and dtype of the block.
 
     Raises:
-        TypeError: if `factory` is a module, which several blocks would share, or cannot be called.
+        TypeError: if `factory` is a module, which several blocks would share, or is not callable.
 
     >>> make("activation", nn.ReLU)
     ReLU()
@@ -104,14 +104,14 @@ def make(
                 _as_function(name, factory),
             )
         )
-    # a factory cannot be told a device, and what it makes cannot leave the meta device: made where it belongs
+    # the factory has no argument `device`, and `to` cannot move parameters off the meta device: use a context
     with nullcontext() if device is None else torch.device(device):
         module = factory(*args)
     return module if dtype is None else module.to(dtype)
 
 
 def _as_function(name: str, given: object) -> str:
-    """The fix of the error message: an activation as its `repr`, a norm with the number of channels as argument."""
+    """Corrected argument for the error message: a lambda that makes a module like `given`."""
     if not isinstance(given, nn.Module):
         return f"{name}=nn.{'BatchNorm2d' if name == 'norm_layer' else 'ReLU'}"
     torchs = "nn." if type(given).__module__.startswith("torch.nn.") else ""

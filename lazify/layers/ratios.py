@@ -91,6 +91,6 @@ def reduced(channels: int, ratio: float, channels_name: str = "in_channels", nam
 
 
 def _whole(channels: float) -> int | None:
-    """The positive whole number that `channels` is up to rounding (10 * 1.1 is 11.000000000000002), if there is one."""
+    """The positive integer equal to `channels` up to rounding errors (10 * 1.1 is 11.000000000000002), or None."""
     nearest = round(channels)
     return nearest if nearest > 0 and math.isclose(channels, nearest, rel_tol=1e-9) else None

@@ -1,4 +1,4 @@
-"""Channel attention."""
+"""Squeeze-and-excitation, an attention over channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SqueezeExcitation(nn.Module):
         in_channels: channels of the input and of the output.
         reduction_ratio: the first of the two layers has `in_channels / reduction_ratio` output channels.
         activation: class or function that makes the activation between the two layers.
-        gate: class or function that makes the activation whose output are the weights.
+        gate: class or function that makes the activation whose output is the weights.
         device, dtype: of all parameters.
 
     Shape:
