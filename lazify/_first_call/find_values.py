@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeAlias
 
-from lazify._deferred.state import LazyState
+from torch import nn
+
+from lazify._deferred.lock import InstanceLock
+from lazify._deferred.state import LazyState, lazy_state
 from lazify._first_call.trial_module import trial_module, trial_run_scope
 from lazify._inference.call_values import GuessFailed, infer
 from lazify._inference.search import search
 from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
+from lazify._module_tree import walk
 from lazify._nested import cache_key
 from lazify._recipe.recipe import Recipe
-from lazify._torch import (
-    GLOBAL_PRE_HOOKS,
-)
+from lazify._torch import COMPILED_CALL, GLOBAL_PRE_HOOKS
 from lazify.errors import AmbiguousInferenceError, InferenceError
 
 __all__ = ["ValueFinder", "by_rules", "by_search", "has_pre_hooks", "or_none", "remember_solution"]
 
-#: How values are found: from what is state, and from the arguments of the call of a method.
+#: Function that finds values from a lazy state and the arguments of the call of a method.
 ValueFinder: TypeAlias = "Callable[..., dict[str, Any]]"
 
 
 def by_rules(
     state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
 ) -> dict[str, Any]:
+    """The values that the rules of the recipe give for a call of `forward`."""
     recipe = state.recipe
     return infer(recipe, state.given, recipe.bind_forward(None, *args, **kwargs))
 
@@ -34,7 +38,7 @@ def by_rules(
 def by_search(
     state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
 ) -> dict[str, Any]:
-    """The values remembered for such a call, else those with which a run that nobody sees passes."""
+    """The values kept for such a call, else those with which a trial run passes."""
     recipe = state.recipe
     key = cache_key((state.given, args, kwargs))
     if key not in recipe.solutions:
@@ -43,9 +47,22 @@ def by_search(
         code = (recipe.wrapped, [operation.args for operation in state.history.operations])
         construct = functools.partial(trial_module, state)
         probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
-        with trial_run_scope():
+        with _given_modules_locked(state), trial_run_scope():
             return remember_solution(recipe, key, _searched(recipe, state, probe))
     return recipe.solutions[key]
+
+
+@contextmanager
+def _given_modules_locked(state: LazyState) -> Iterator[None]:
+    """While trial runs copy the modules given to a constructor, no other thread materializes one of them."""
+    with ExitStack() as locks:
+        for value in state.given.values():
+            for _, module in walk(value) if isinstance(value, nn.Module) else ():
+                gate = vars(module).get(COMPILED_CALL)
+                inner = gate.state if isinstance(gate, InstanceLock) else lazy_state(module)
+                if inner is not None:
+                    locks.enter_context(InstanceLock(inner))
+        yield
 
 
 def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str, Any]:
