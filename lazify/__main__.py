@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from lazify import demo
-from lazify._lazy_class.instance import RECIPE
+from lazify._lazy_class.constructor import RECIPE
 from lazify.api import lazify
 from lazify.errors import LazifyError
 from lazify.explain import explain

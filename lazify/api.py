@@ -31,7 +31,10 @@ from typing import Any, Concatenate, TypeVar, overload
 
 from torch import nn
 
-from lazify._lazy_class.instance import RECIPE, LazyInstance, decorate, lazy_class
+from lazify._lazy_class.constructor import RECIPE
+from lazify._lazy_class.decorator import decorate
+from lazify._lazy_class.factory import lazy_class
+from lazify._lazy_class.instance import LazyInstance
 from lazify._lazy_class.static_types import LazyClass, M, P, keeps_the_class
 from lazify._recipe.checking import Exclude, normalize_exclude
 from lazify._recipe.signature_reading import ORIGINAL_KEY

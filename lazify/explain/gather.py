@@ -12,7 +12,8 @@ from torch import nn
 from lazify._deferred.operations import RecordsOperations
 from lazify._deferred.state import lazy_state
 from lazify._first_call.records import Materialized, find
-from lazify._lazy_class.instance import RECIPE, LazyInstance
+from lazify._lazy_class.constructor import RECIPE
+from lazify._lazy_class.instance import LazyInstance
 from lazify._lazy_class.tables import explained_parameters
 from lazify._module_tree import walk
 from lazify._recipe.recipe import Recipe

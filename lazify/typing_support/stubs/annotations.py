@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import nn
 
-from lazify._lazy_class.instance import RECIPE, LazyInstance
+from lazify._lazy_class.constructor import RECIPE
+from lazify._lazy_class.instance import LazyInstance
 from lazify._recipe.recipe import Recipe
 from lazify.typing_support.stubs.syntax import ANY
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from torch import nn
 
-from lazify._lazy_class.instance import RECIPE
+from lazify._lazy_class.constructor import RECIPE
 from lazify.errors import LazifyError
 from lazify.typing_support.stubs.syntax import stored_names
 

@@ -10,7 +10,8 @@ from inspect import Parameter, Signature
 from types import ModuleType
 from typing import Any
 
-from lazify._lazy_class.instance import RECIPE, LazyInstance
+from lazify._lazy_class.constructor import RECIPE
+from lazify._lazy_class.instance import LazyInstance
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.signature_reading import RawText
 from lazify.typing_support.stubs.annotations import AnnotationWriter
