@@ -1,16 +1,16 @@
 """lazify: any `nn.Module` class, lazily constructed."""
 
+from lazify._recipe.rules import axis as axis
 from lazify.api import is_lazy as is_lazy
 from lazify.api import lazify as lazify
-from lazify.dry_run import materialize as materialize
 from lazify.errors import AmbiguousInferenceError as AmbiguousInferenceError
 from lazify.errors import DefinitionError as DefinitionError
 from lazify.errors import InferenceError as InferenceError
 from lazify.errors import LazifyError as LazifyError
 from lazify.errors import NotMaterializedError as NotMaterializedError
-from lazify.explaining import explain as explain
-from lazify.explaining import lazy_modules as lazy_modules
-from lazify.rules import axis as axis
+from lazify.explain import explain as explain
+from lazify.explain import lazy_modules as lazy_modules
+from lazify.materialize import materialize as materialize
 
 __all__ = [
     "AmbiguousInferenceError",

@@ -16,22 +16,26 @@ import torch
 from torch import nn
 
 from lazify import demo
+from lazify._lazy_class.constructor import RECIPE
 from lazify.api import lazify
-from lazify.dry_run import materialize
 from lazify.errors import LazifyError
-from lazify.explaining import explain
-from lazify.lazyclass import RECIPE
-from lazify.stubs import write
+from lazify.explain import explain
+from lazify.materialize import materialize
+from lazify.typing_support.stubs import write
 
 __all__ = ["main"]
 
 
 class _WrongArguments(Exception):
-    """What is wrong with the command line; exit code 2."""
+    """The command line is wrong; its message says how. The exit code is 2."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code; wrong arguments exit with code 2 (`SystemExit`)."""
+    """Run one command and return its exit code.
+
+    Raises:
+        SystemExit: with code 2 if the arguments are wrong.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command == "demo":
@@ -71,11 +75,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _stub(options: argparse.Namespace, out: TextIO) -> None:
-    with _working_directory_first():
+    with _importing(options.module):
         try:
             written = write(options.module, options.directory)
-        except ImportError as error:
-            raise _WrongArguments(f"cannot import {options.module!r}: {error}") from error
         except LazifyError as error:
             raise _WrongArguments(str(error)) from error
     print(*written, sep="\n", file=out)
@@ -86,24 +88,22 @@ def _show(options: argparse.Namespace, out: TextIO) -> None:
         lazy = _lazy_class(options.target, options.exclude)
         print(_emphasized(str(explain(lazy)), out), file=out)
         if options.input:
-            shapes, arguments = list(map(_shape, options.input)), dict(map(_argument, options.arg))
+            shapes, arguments = [_shape(text) for text in options.input], dict(map(_argument, options.arg))
             module = materialize(lazy(**arguments), *shapes)
             print(f"\n{_emphasized(str(explain(module)), out)}\n\n{module}", file=out)
     except LazifyError as error:
         raise _WrongArguments(str(error)) from error
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:  # of the class itself
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:  # raised by the user's class
         raise _WrongArguments(f"{options.target}: {type(error).__name__}: {error}") from error
 
 
 def _lazy_class(target: str, exclude: str | None) -> Any:
+    """The class `module:Class`, lazified unless the class is lazy already."""
     module_name, colon, name = target.partition(":")
     if not colon or not name:
         raise _WrongArguments(f"{target!r} is not of the form module:Class, as in torch.nn:Conv2d")
-    with _working_directory_first():
-        try:
-            found: Any = importlib.import_module(module_name)
-        except ImportError as error:
-            raise _WrongArguments(f"cannot import {module_name!r}: {error}") from error
+    with _importing(module_name):
+        found: Any = importlib.import_module(module_name)
     for part in name.split("."):
         if not hasattr(found, part):
             raise _WrongArguments(f"{module_name!r} has no {name!r}")
@@ -111,20 +111,24 @@ def _lazy_class(target: str, exclude: str | None) -> Any:
     if not isinstance(found, type) or not issubclass(found, nn.Module):
         raise _WrongArguments(f"{target!r} is not an nn.Module class")
     if hasattr(found, RECIPE):
-        return found  # lazily constructed already
+        return found
     return lazify(found, exclude=None if exclude is None else [name for name in exclude.split(",") if name])
 
 
 @contextmanager
-def _working_directory_first() -> Iterator[None]:
+def _importing(module_name: str) -> Iterator[None]:
+    """Look for modules in the working directory first, and report a failed import as a wrong argument."""
     sys.path.insert(0, os.getcwd())
     try:
         yield
+    except ImportError as error:
+        raise _WrongArguments(f"cannot import {module_name!r}: {error}") from error
     finally:
         sys.path.pop(0)
 
 
 def _argument(text: str) -> tuple[str, Any]:
+    """Name and value of `name=value`; a value that is no Python literal is a string."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise _WrongArguments(f"--arg takes name=value, got {text!r}")
@@ -135,6 +139,7 @@ def _argument(text: str) -> tuple[str, Any]:
 
 
 def _shape(text: str) -> torch.Size:
+    """The shape written as `2x3x32x32`."""
     try:
         return torch.Size(int(size) for size in text.split("x"))
     except ValueError:
@@ -142,7 +147,7 @@ def _shape(text: str) -> torch.Size:
 
 
 def _emphasized(text: str, out: TextIO) -> str:
-    """Lines that begin at the margin in bold, on a terminal."""
+    """The text with ANSI codes that make its unindented lines bold, if `out` is a terminal."""
     if not out.isatty() or "NO_COLOR" in os.environ:
         return text
     lines = (line if line.startswith((" ", ")")) else f"\033[1m{line}\033[0m" for line in text.splitlines())

@@ -1,4 +1,26 @@
-"""The public face."""
+"""The public interface: `lazify` and `is_lazy`.
+
+>>> import torch
+>>> from torch import nn
+>>> from lazify import axis
+>>> LazyConv2d = lazify(nn.Conv2d)
+>>> conv = LazyConv2d(8, kernel_size=3)
+>>> conv
+LazyConv2d(in_channels=?, out_channels=8, kernel_size=3)
+>>> conv(torch.zeros(2, 3, 16, 16)).shape  # (N, C, H, W)
+torch.Size([2, 8, 14, 14])
+>>> conv
+Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+
+With a derived argument and a new constructor parameter:
+
+>>> LazyExpand = lazify(nn.Conv2d, exclude={
+...     "in_channels": axis(1),
+...     "out_channels": lambda in_channels, expansion_ratio: in_channels * expansion_ratio,
+... })
+>>> LazyExpand(kernel_size=1, expansion_ratio=4)(torch.zeros(2, 3, 16, 16)).shape
+torch.Size([2, 12, 16, 16])
+"""
 
 from __future__ import annotations
 
@@ -9,11 +31,14 @@ from typing import Any, Concatenate, TypeVar, overload
 
 from torch import nn
 
+from lazify._lazy_class.constructor import RECIPE
+from lazify._lazy_class.decorator import decorate
+from lazify._lazy_class.factory import lazy_class
+from lazify._lazy_class.instance import LazyInstance
+from lazify._lazy_class.static_types import LazyClass, M, P, keeps_the_class
+from lazify._recipe.checking import Exclude, normalize_exclude
+from lazify._recipe.signature_reading import ORIGINAL_KEY
 from lazify.errors import DefinitionError, compose
-from lazify.lazyclass import RECIPE, LazyInstance, lazy_class, rewrite
-from lazify.recipe import Exclude, normalized
-from lazify.signatures import ORIGINAL
-from lazify.static_types import LazyClass, M, P, keeps_the_class
 
 __all__ = ["is_lazy", "lazify"]
 
@@ -52,34 +77,13 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
     Raises:
         DefinitionError: (a `TypeError`) if `module_cls` is no module class or lazy already, if it has no
             such parameter, or if a rule cannot work.
-
-    >>> import torch
-    >>> from torch import nn
-    >>> from lazify import axis
-    >>> LazyConv2d = lazify(nn.Conv2d)
-    >>> conv = LazyConv2d(8, kernel_size=3)
-    >>> conv
-    LazyConv2d(in_channels=?, out_channels=8, kernel_size=3)
-    >>> conv(torch.zeros(2, 3, 16, 16)).shape  # (N, C, H, W)
-    torch.Size([2, 8, 14, 14])
-    >>> conv
-    Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
-
-    With a derived argument and a new constructor parameter:
-
-    >>> LazyExpand = lazify(nn.Conv2d, exclude={
-    ...     "in_channels": axis(1),
-    ...     "out_channels": lambda in_channels, expansion_ratio: in_channels * expansion_ratio,
-    ... })
-    >>> LazyExpand(kernel_size=1, expansion_ratio=4)(torch.zeros(2, 3, 16, 16)).shape
-    torch.Size([2, 12, 16, 16])
     """
-    options = normalized(exclude)
+    options = normalize_exclude(exclude)
     if module_cls is None:
-        return lambda cls: rewrite(_checked(cls), options)
+        return lambda cls: decorate(_checked(cls), options)
     cls = _checked(module_cls)
     if exclude is None and _is_decorating(cls, sys._getframe(1)):
-        return rewrite(cls, None)
+        return decorate(cls, None)
     return lazy_class(cls, options)
 
 
@@ -98,7 +102,7 @@ def _checked(cls: Any) -> type[nn.Module]:
         what = f"an instance of {type(cls).__name__}" if isinstance(cls, nn.Module) else repr(cls)
         name = type(cls).__name__ if isinstance(cls, nn.Module) else "nn.Conv2d"
         raise DefinitionError(compose(f"lazify takes an nn.Module class, got {what}", fix=f"lazify({name})"))
-    if issubclass(cls, LazyInstance) or hasattr(cls.__init__, ORIGINAL):
+    if issubclass(cls, LazyInstance) or hasattr(cls.__init__, ORIGINAL_KEY):
         raise DefinitionError(
             compose(
                 f"{cls.__name__} is lazily constructed already",

@@ -1,7 +1,7 @@
-"""`python -m lazify demo`: an ordinary eager network, its classes lazified, trained on real images, checked.
+"""`python -m lazify demo`: an eager and a lazy network of the same classes, trained on real images and compared.
 
-The three classes below the imports know nothing of lazify. The network is built from them twice: by hand, with
-every input size spelled out, and lazily, with none. Under one seed both must be the same network.
+The three module classes below are ordinary PyTorch. The network is constructed from them twice: with every input size
+as an argument, and lazily, with none. Under one seed both networks must have the same parameters and train alike.
 """
 
 import inspect
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lazify import is_lazy, lazify
+from lazify import lazify, lazy_modules
+from lazify.explain.tables import aligned
 
 __all__ = ["run"]
 
@@ -26,11 +27,11 @@ TEST_IMAGES = 360
 
 
 # ---------------------------------------------------------------------------------------------
-# An ordinary eager network
+# An eager network of ordinary classes
 
 
 class ConvBlock(nn.Module):
-    """Convolution, normalisation, activation."""
+    """A convolution, a normalisation and an activation."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class ConvBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolution blocks, and a projection of the input around them."""
+    """Two convolution blocks, whose output is added to a projection of the input."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class ResidualBlock(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Class scores from one feature vector an image."""
+    """Two linear layers: class scores from the feature vector of an image."""
 
     def __init__(self, in_features: int, hidden: int, num_classes: int) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class Classifier(nn.Module):
 
 
 def eager_network() -> nn.Sequential:
-    """By hand: every layer is told what the one before it gives. 512 is 32 channels of 4 x 4."""
+    """The network with every input size as an argument. 512 features: 32 channels of 4 x 4 pixels."""
     return _named(
         stem=ConvBlock(1, 16),
         block1=ResidualBlock(16, 16),
@@ -83,16 +84,16 @@ def eager_network() -> nn.Sequential:
 
 
 # ---------------------------------------------------------------------------------------------
-# The same classes, lazily constructed: one line each
+# The same classes, lazily constructed
 
-# `Callable[..., X]`: `type[X]` would have a type checker ask for the dropped arguments
+# `Callable[..., X]`: with `type[X]`, a type checker would require the dropped arguments
 LazyConvBlock: Callable[..., ConvBlock] = lazify(ConvBlock)
 LazyResidualBlock: Callable[..., ResidualBlock] = lazify(ResidualBlock)
 LazyClassifier: Callable[..., Classifier] = lazify(Classifier)
 
 
 def lazy_network() -> nn.Sequential:
-    """The same network; the first images tell the rest."""
+    """The same network without input sizes, which the first images determine."""
     return _named(
         stem=LazyConvBlock(16),
         block1=LazyResidualBlock(16),
@@ -112,7 +113,7 @@ def _named(**layers: nn.Module) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Digits:
-    """Images (N, 1, 8, 8) and the digits 0 to 9 that they show, (N)."""
+    """Images of shape (N, 1, 8, 8) and labels 0 to 9 of shape (N,), for training and for testing."""
 
     images: Tensor
     labels: Tensor
@@ -121,10 +122,10 @@ class Digits:
 
 
 def load_digits() -> Digits:
-    """1797 scanned handwritten digits that come with scikit-learn; the last ones are for testing.
+    """The 1797 scanned handwritten digits of scikit-learn; the last `TEST_IMAGES` of them are for testing.
 
     Raises:
-        ModuleNotFoundError: without scikit-learn.
+        ModuleNotFoundError: if scikit-learn is not installed.
     """
     from sklearn import datasets
 
@@ -135,7 +136,7 @@ def load_digits() -> Digits:
 
 
 def train(network: nn.Module, digits: Digits, epochs: int) -> None:
-    """Adam on shuffled batches, the same ones for every network."""
+    """Train with Adam on shuffled batches, in the same order for every network."""
     shuffle = torch.Generator().manual_seed(SEED)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     network.train()
@@ -149,17 +150,17 @@ def train(network: nn.Module, digits: Digits, epochs: int) -> None:
 
 @torch.no_grad()
 def count_right(network: nn.Module, digits: Digits) -> int:
-    """How many of the test images are recognised."""
+    """The number of test images that the network classifies correctly."""
     network.eval()
     return int((network(digits.test_images).argmax(1) == digits.test_labels).sum())
 
 
 # ---------------------------------------------------------------------------------------------
-# Showing
+# Tables
 
 
 def signature_table() -> Iterator[str]:
-    """Original and lazified constructors side by side."""
+    """Lines of a table of the original and the lazified constructors."""
     rows = [("class", "original", "lazified")]
     for eager, lazy in (
         (ConvBlock, LazyConvBlock),
@@ -167,30 +168,33 @@ def signature_table() -> Iterator[str]:
         (Classifier, LazyClassifier),
     ):
         rows.append((eager.__name__, _signature(eager), _signature(lazy)))
-    return _aligned(rows)
+    return _indented_table(rows)
 
 
-def _signature(made_by: Callable[..., nn.Module]) -> str:
-    return str(inspect.signature(made_by).replace(return_annotation=inspect.Signature.empty))
+def _signature(constructor: Callable[..., nn.Module]) -> str:
+    return str(inspect.signature(constructor).replace(return_annotation=inspect.Signature.empty))
 
 
 def changes(network: nn.Module, before: dict[str, str]) -> Iterator[str]:
-    """What each lazy module was and is now."""
+    """Lines of a table of the lazy modules and the modules that they became.
+
+    Args:
+        network: the network after its first call.
+        before: path of a module -> `repr` of the module before the first call.
+    """
     rows = [("path", "before the first call", "after it")]
-    rows += [(path, old, _explicit(old, network.get_submodule(path))) for path, old in before.items()]
-    return _aligned(rows)
+    rows += [(path, old, _explicit_call(old, network.get_submodule(path))) for path, old in before.items()]
+    return _indented_table(rows)
 
 
-def _explicit(before: str, module: nn.Module) -> str:
-    """The constructor call that makes this module, from the lazy one: each `name=?` is now an attribute."""
+def _explicit_call(before: str, module: nn.Module) -> str:
+    """The `repr` of a lazy module with the values of its attributes in place of `name=?`."""
     arguments = before[before.index("(") :]
     return type(module).__name__ + re.sub(r"(\w+)=\?", lambda m: f"{m[1]}={getattr(module, m[1])}", arguments)
 
 
-def _aligned(rows: list[tuple[str, str, str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+def _indented_table(rows: list[tuple[str, str, str]]) -> Iterator[str]:
+    return (f"  {line}" for line in aligned(rows, ["  ", "  "]))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -198,16 +202,17 @@ def _aligned(rows: list[tuple[str, str, str]]) -> Iterator[str]:
 
 
 class CheckFailed(Exception):
-    """The lazy network is not the eager one."""
+    """The lazy network differs from the eager one; the message says where."""
 
 
 def check(passed: bool, message: str) -> None:
+    """Raise `CheckFailed` with `message` unless `passed`."""
     if not passed:
         raise CheckFailed(message)
 
 
 def run(epochs: int = EPOCHS) -> int:
-    """Run the demo and give its exit code: 1 if the self-check fails, 2 if scikit-learn is missing."""
+    """Run the demo and return its exit code: 1 if the self-check fails, 2 if scikit-learn is missing."""
     try:
         digits = load_digits()
     except ModuleNotFoundError as error:
@@ -219,7 +224,7 @@ def run(epochs: int = EPOCHS) -> int:
         )
         return 2
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # for images this small, threads that wait for each other cost more than they bring
+    torch.set_num_threads(1)  # with images this small, more threads are slower
     try:
         _demonstrate(digits, epochs)
     except CheckFailed as failure:
@@ -235,7 +240,7 @@ def _demonstrate(digits: Digits, epochs: int) -> None:
     print(*signature_table(), sep="\n")
 
     print("\n2. The first call: each lazy module becomes the real one, in place\n")
-    eager, lazy = _make_both(digits)
+    eager, lazy = _construct_both(digits)
 
     print("\n3. Training both on 8 x 8 images of handwritten digits\n")
     results = {"eager": _train_and_test(eager, digits, epochs), "lazy": _train_and_test(lazy, digits, epochs)}
@@ -249,21 +254,21 @@ def _demonstrate(digits: Digits, epochs: int) -> None:
     print(f"\nself-check passed: {count} parameters bit for bit those of the eager network, the same accuracy")
 
 
-def _make_both(digits: Digits) -> tuple[nn.Module, nn.Module]:
-    """Both networks under one seed: the eager one draws its parameters here, the lazy one at its first call."""
+def _construct_both(digits: Digits) -> tuple[nn.Module, nn.Module]:
+    """Construct both networks under one seed and call the lazy one, which then draws its parameters."""
     torch.manual_seed(SEED)
     eager = eager_network()
 
     lazy = lazy_network()
-    waiting = {path: module for path, module in lazy.named_modules() if is_lazy(module)}
-    before = {path: repr(module) for path, module in waiting.items()}
-    check(list(waiting) == ["stem", "block1", "block2", "classifier"], f"these modules are lazy: {list(waiting)}")
+    modules = lazy_modules(lazy)
+    before = {path: repr(module) for path, module in modules.items()}
+    check(list(modules) == ["stem", "block1", "block2", "classifier"], f"these modules are lazy: {list(modules)}")
     torch.manual_seed(SEED)
     with torch.no_grad():
         lazy.eval()(digits.images[:1])
     print(*changes(lazy, before), sep="\n")
 
-    for path, module in waiting.items():
+    for path, module in modules.items():
         check(lazy.get_submodule(path) is module, f"{path} is another object than before its first call")
         check(type(module) is type(eager.get_submodule(path)), f"{path} is a {type(module)}")
     _check_same_state(eager, lazy)

@@ -57,7 +57,7 @@ class UnpicklableError(LazifyError, pickle.PicklingError):
 
 
 #: The line of a message after which comes code.
-MEND = "To mend it:"
+FIX_HEADER = "To mend it:"
 
 
 def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = "") -> str:
@@ -79,16 +79,16 @@ def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = 
         parts.append(f"  {label:<{width}} {first}")
         parts.extend(f"  {'':<{width}} {line}" for line in more)
     if fix:
-        parts.append(MEND)
+        parts.append(FIX_HEADER)
         parts.extend(f"  {line}" for line in fix.splitlines())
     return "\n".join(parts)
 
 
-def taken_apart(message: str) -> tuple[str, str]:
+def split_fix(message: str) -> tuple[str, str]:
     """What happened, and the code that mends it, of a message put together by `compose`.
 
-    >>> taken_apart(compose("no value", fix="dim=1"))
+    >>> split_fix(compose("no value", fix="dim=1"))
     ('no value', 'dim=1')
     """
-    said, _, fix = message.partition(f"\n{MEND}\n")
+    said, _, fix = message.partition(f"\n{FIX_HEADER}\n")
     return said, textwrap.dedent(fix)

@@ -1,8 +1,8 @@
-"""`torch.nn`, with a lazy version of every class of which the first input determines an argument.
+"""`torch.nn`, with a lazy version of every class that has a constructor argument which the first input determines.
 
-`from lazify import nn` stands where `from torch import nn` stood: all of torch's names are here, and its
-thirteen `Lazy*` classes are replaced by lazify's, together with those that torch lacks (`LazyLSTM`,
-`LazyLayerNorm`, `LazyMultiheadAttention`, ...).
+`from lazify import nn` replaces `from torch import nn`: this module has all names of `torch.nn`. Torch's thirteen
+`Lazy*` classes are replaced by lazify's, and the lazy classes that torch lacks (`LazyLSTM`, `LazyLayerNorm`,
+`LazyMultiheadAttention`, ...) are added.
 
 >>> import torch
 >>> from lazify import nn

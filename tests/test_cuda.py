@@ -103,7 +103,7 @@ def test_autocast_and_default_device():
 
 
 def test_random_state_after_a_hook_changed_the_input():
-    """Built twice, drawn as if once."""
+    """Constructed twice, with the random numbers of one construction."""
     torch.manual_seed(0)
     eager = nn.Linear(14, 4, device="cuda")
     torch.manual_seed(0)

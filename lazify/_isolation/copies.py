@@ -1,4 +1,4 @@
-"""Copies of arguments for a trial run, which may spoil them: tensors as fakes or clones, everything else by deepcopy."""
+"""Copies of arguments for a trial run: tensors as fakes or clones, everything else by `copy.deepcopy`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lazify._isolation.fakes import TrialFunctions, TrialMode
-from lazify.torch_private import active_fake_mode
+from lazify._torch import active_fake_mode
 
 __all__ = ["CopySources", "UncopyableError", "copied", "trial_copy"]
 

@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from lazify.torch_private import (
+from lazify._torch import (
+    FakeMode,
     FakeTensor,
-    FakeTensorMode,
     is_transformed,
     no_dispatch,
     no_torch_function,
@@ -45,7 +45,7 @@ _CERTAIN = frozenset(
 )
 
 
-class TrialMode(FakeTensorMode):
+class TrialMode(FakeMode):
     """Torch's mode of fake tensors, in which real tensors are neither computed with nor changed.
 
     Attributes:
@@ -54,14 +54,10 @@ class TrialMode(FakeTensorMode):
     """
 
     def __init__(self, device: torch.device | None = None, meta_device: torch.device | None = None) -> None:
-        super().__init__(allow_non_fake_inputs=True)  # type: ignore[no-untyped-call]
+        super().__init__()
         self.fakes: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.device = device
         self.meta_device = torch.device("cpu") if meta_device is None else meta_device
-
-    def __deepcopy__(self, memo: Any) -> TrialMode:
-        """A fake tensor refers to its mode. A copy of the mode, which torch would make, corrupts the heap."""
-        return self
 
     def may_turn_const(self, t: torch.Tensor) -> bool:
         """How torch asks whether values are to be kept beside a fake."""
@@ -82,11 +78,11 @@ class TrialMode(FakeTensorMode):
 
     def _made(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.layout is not torch.strided:
-            return self.fake_tensor_converter.from_real_tensor(self, tensor.detach())  # type: ignore[no-any-return]
+            return self.fake_tensor_converter.from_real_tensor(self, tensor.detach())
         if _is_certain(tensor):
             with unset_fake_mode():
                 values = tensor.detach().clone()
-            return self.fake_tensor_converter.from_real_tensor(self, values, make_constant=True)  # type: ignore[no-any-return]
+            return self.fake_tensor_converter.from_real_tensor(self, values, make_constant=True)
         device = self.meta_device if tensor.device.type == "meta" else self.device or tensor.device
         fake = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=device)
         if isinstance(tensor, nn.Parameter):
@@ -138,14 +134,16 @@ class TrialMode(FakeTensorMode):
 
     def _with_values(self, func: Any, args: Any, kwargs: Any) -> Any:
         with no_dispatch():
-            like = [torch.empty(each.shape, dtype=each.dtype) if isinstance(each, torch.Tensor) else each for each in args]
+            like = [
+                torch.empty(each.shape, dtype=each.dtype) if isinstance(each, torch.Tensor) else each for each in args
+            ]
             real = func(*like, **kwargs)
         return self.fake_tensor_converter.from_real_tensor(self, real, make_constant=True)
 
 
 def _can_be_faked(tensor: torch.Tensor) -> bool:
-    dispatch = type(tensor).__torch_dispatch__
-    plain = type(tensor) is FakeTensor or dispatch is torch.Tensor.__torch_dispatch__
+    dispatch = getattr(type(tensor), "__torch_dispatch__", None)
+    plain = type(tensor) is FakeTensor or dispatch is getattr(torch.Tensor, "__torch_dispatch__", None)
     return plain and not tensor.is_quantized and not tensor.is_nested
 
 
@@ -217,7 +215,10 @@ class TrialFunctions(TorchFunctionMode):
     def _special(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Reading values, and how torch's own lazy parameters come into being; NotImplemented for anything else."""
         assert self.mode is not None
-        if (func in _READING and type(args[0]) is not FakeTensor) or func in (torch.Tensor.numpy, torch.Tensor.__array__):
+        if (func in _READING and type(args[0]) is not FakeTensor) or func in (
+            torch.Tensor.numpy,
+            torch.Tensor.__array__,
+        ):
             with unset_fake_mode():
                 values = self.mode.values_of(args[0])
                 return NotImplemented if values is None else func(values, *args[1:], **kwargs)
@@ -238,9 +239,7 @@ class TrialFunctions(TorchFunctionMode):
 _READING = frozenset(
     getattr(torch.Tensor, name) for name in "tolist item __bool__ __int__ __float__ __index__ numpy __array__".split()
 )
-_UNINITIALIZED = frozenset(
-    cls.__new__.__code__ for cls in (nn.UninitializedParameter, nn.UninitializedBuffer)  # type: ignore[attr-defined]
-)
+_UNINITIALIZED = frozenset(cls.__new__.__code__ for cls in (nn.UninitializedParameter, nn.UninitializedBuffer))
 
 
 def _copied(tensor: torch.Tensor, memo: dict[int, Any], mode: TrialMode | None) -> torch.Tensor:

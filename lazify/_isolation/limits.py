@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
-import torch
+from contextlib import contextmanager
 
 from lazify._isolation.quiet import quiet
-from lazify.torch_private import FakeTensorMode
+from lazify._torch import load_fakes
 
-__all__ = ["Budget", "TrialMemoryError", "memory_limit", "one_at_a_time", "warm_up"]
+__all__ = ["Budget", "TrialMemoryError", "memory_limit", "one_at_a_time"]
 
 #: What a trial run on real tensors may take in any case, in bytes.
 LEAST_MEMORY = 256 * 2**20
@@ -37,24 +34,6 @@ def memory_limit(size: int) -> int:
 # Runs and processor time
 
 
-class _WarmUp:
-    done = False
-
-
-def warm_up() -> None:
-    """Let torch load what its fake tensors need: a second, once in a process, that no budget is to count."""
-    if _WarmUp.done:
-        return
-    before = list(warnings.filters)
-    with FakeTensorMode(), suppress(RuntimeError):
-        torch.nn.functional.linear(torch.empty(1, 2), torch.empty(3, 2))
-        torch.mm(torch.empty(1, 2), torch.empty(3, 2))  # what refuses sizes is loaded when it is first needed
-    for added in [each for each in warnings.filters if not any(each is one for one in before)]:
-        if added[2].__module__.startswith("sympy"):  # what torch loads puts a filter of its own there
-            warnings.filters.remove(added)  # type: ignore[attr-defined]
-    _WarmUp.done = True
-
-
 class Budget:
     """How much of a search is left: runs, and processor time of this thread. A clock on the wall is never asked.
 
@@ -67,7 +46,7 @@ class Budget:
 
     def __init__(self, runs: int, seconds: float) -> None:
         with quiet():
-            warm_up()
+            load_fakes()
         self.runs, self.seconds = runs, seconds
         self.done = 0
         self.started = time.thread_time()

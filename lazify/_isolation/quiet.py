@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lazify.torch_private import (
+from lazify._torch import (
     FAKE_LOGGERS,
     GLOBAL_HOOKS,
     function_modes,

@@ -10,9 +10,11 @@ from typing import Any
 __all__ = ["is_users", "names_in", "namespaces_of"]
 
 #: Packages whose code is not followed: what it keeps is its own affair.
-_NOT_USERS = frozenset(
-    {"torch", "torchgen", "functorch", "numpy", "scipy", "builtins", "lazify", "wrapt", "typing_extensions"}
-) | sys.stdlib_module_names
+_NOT_USERS = (
+    frozenset({"torch", "torchgen", "functorch", "numpy", "scipy", "builtins", "lazify", "wrapt", "typing_extensions"})
+    | sys.stdlib_module_names
+)
+
 
 def is_users(name: str | None) -> bool:
     """Whether a module of this name is the user's, or of a library that builds modules (timm, monai).

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify._isolation.fakes import TrialMode, each_tensor
 from lazify._isolation.limits import TrialMemoryError
-from lazify.torch_private import no_torch_function, set_versions, without_dispatch_modes
+from lazify._torch import no_torch_function, set_versions, without_dispatch_modes
 
 __all__ = ["RealTrialMode"]
 
@@ -60,7 +60,9 @@ class RealTrialMode(TorchDispatchMode):
     # random numbers
 
     def _drawn(self, func: Any, args: Any, kwargs: Any, draws: str) -> Any:
-        device = next((each.device for each in each_tensor([args, kwargs])), torch.device(kwargs.get("device") or "cpu"))
+        device = next(
+            (each.device for each in each_tensor([args, kwargs])), torch.device(kwargs.get("device") or "cpu")
+        )
         if draws == "generator":
             kwargs = {**kwargs, "generator": kwargs.get("generator") or self._generator(device)}
             return func(*args, **kwargs)

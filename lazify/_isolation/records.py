@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import torch
 from torch.nn.parameter import is_lazy
 
-from lazify.torch_private import set_versions
+from lazify._torch import is_transformed, set_versions
 
 __all__ = ["MISSING", "Record", "Settings", "content_of_slot", "opaque_state", "tensor_facts"]
 
@@ -57,9 +57,7 @@ def restore_dict(target: dict[Any, Any], before: list[tuple[Any, Any]]) -> None:
 
 
 def _same_pairs(now: list[tuple[Any, Any]], before: list[tuple[Any, Any]]) -> bool:
-    return len(now) == len(before) and all(
-        a is c and b is d for (a, b), (c, d) in zip(now, before, strict=True)
-    )
+    return len(now) == len(before) and all(a is c and b is d for (a, b), (c, d) in zip(now, before, strict=True))
 
 
 def restore_list(target: Any, before: list[Any]) -> None:
@@ -162,7 +160,7 @@ def tensor_facts(tensor: torch.Tensor) -> tuple[Any, ...]:
     grad = tensor.grad if tensor.is_leaf else None
     if is_lazy(tensor):
         return (type(tensor), tensor.requires_grad, grad, None, 0)
-    data = tensor.data if tensor.layout is torch.strided else None
+    data = tensor.data if tensor.layout is torch.strided and not is_transformed(tensor) else None
     return (type(tensor), tensor.requires_grad, grad, data, 0 if tensor.is_inference() else tensor._version)
 
 

@@ -20,12 +20,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lazify._isolation.copies import CopySources, copied
 from lazify._isolation.disposal import dispose, silence
 from lazify._isolation.fakes import FailureRecorder, TrialFunctions, TrialMode, each_tensor
-from lazify._isolation.limits import memory_limit, one_at_a_time, warm_up
+from lazify._isolation.limits import memory_limit, one_at_a_time
 from lazify._isolation.quiet import quiet
 from lazify._isolation.reals import RealTrialMode
 from lazify._isolation.snapshot import Snapshot
-from lazify.torch_private import fakes_cannot_follow
-from lazify.trees import own_tensors, walk
+from lazify._module_tree import own_tensors, walk
+from lazify._torch import fakes_cannot_follow, load_fakes
 
 __all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "consume", "isolated", "real_trial"]
 
@@ -70,7 +70,7 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
     Nobody hears of it, either: no mode, hook, warning filter or logger. Other threads' trial runs wait.
     """
     with one_at_a_time(), quiet():
-        warm_up()
+        load_fakes()
         snapshot = Snapshot(*roots)
         try:
             snapshot.bypass_caches()
@@ -133,7 +133,10 @@ class TrialRunner:
                 failure = error
             dispose(module, failure, snapshot.seen)
             module = args = kwargs = None
-        return TrialRun(failure, built, recorder.completed, *(recorder.failed if failure is not None else ()))
+        sizes, operation = recorder.failed
+        if failure is None:
+            sizes, operation = (), ""
+        return TrialRun(failure, built, recorder.completed, sizes, operation)
 
     def _mode(self) -> Any:
         return real_trial(self._limit()) if self.real else TrialMode(device=torch.device("cpu"))
@@ -145,7 +148,9 @@ class TrialRunner:
 
     def _note_size(self, module: nn.Module) -> None:
         if not self.real:
-            self._module_sizes.append(sum(_bytes(tensor) for _, inside in walk(module) for tensor in own_tensors(inside)))
+            self._module_sizes.append(
+                sum(_bytes(tensor) for _, inside in walk(module) for tensor in own_tensors(inside))
+            )
 
 
 @contextmanager
@@ -251,7 +256,7 @@ def _constructed(
         with isolated(code, construct, dict(given), values) as snapshot, torch.enable_grad():
             try:
                 with real_trial(memory_limit(0)) if real else TrialMode(device=torch.device("cpu")) as mode:
-                    fakes = None if real else mode
+                    fakes = mode if isinstance(mode, TrialMode) else None
                     with TrialFunctions(fakes):
                         copies = copied(dict(given), fakes, sources)
                         module = construct({**_on_the_cpu(copies, fakes), **values})
@@ -264,5 +269,3 @@ def _constructed(
             break
     assert failure is not None
     raise failure
-
-

@@ -1,4 +1,4 @@
-"""Blocks of convolutional networks, each as an eager class and as a lazy one.
+"""Blocks of convolutional networks, each as an eager class and as a lazy class.
 
 >>> import torch
 >>> from torch import nn

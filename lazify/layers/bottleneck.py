@@ -1,6 +1,8 @@
-"""The residual block of deep ResNets."""
+"""Residual block of deep ResNets."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,27 +18,28 @@ __all__ = ["BottleneckBlock", "LazyBottleneckBlock"]
 class BottleneckBlock(nn.Module):
     """A residual block of three convolutions: to fewer channels, over space, to more channels again.
 
-    `layers` has the children `conv1`, `conv2` and `conv3`. `proj` is the identity where input and output have one
-    shape, else a convolution of one pixel with a normalisation. `activ` comes after their sum. The stride is that of
-    `conv2`, as all implementations since have it (the paper's is in `conv1`).
+    The child `layers` has the children `conv1`, `conv2` and `conv3`. The child `proj` is the identity if input and
+    output have the same shape, else a 1x1 convolution with a normalisation. The child `activ` is applied to the sum of
+    `layers` and `proj`. `conv2` has the stride, as in later implementations; in the paper `conv1` has it.
 
     Args:
         in_channels: channels of the input.
         mid_channels: channels between the convolutions.
         out_channels: channels of the output.
         kernel_size, stride, groups, dilation: of `conv2`.
-        activation: makes each of the three activations. None: there are none.
-        norm_layer: makes each normalisation, of so many channels. None: there are none, and convolutions have a bias.
+        activation: class or function that makes each of the three activations. None: no activations.
+        norm_layer: class or function that makes each normalisation, from the number of channels. None: no
+            normalisations, and the convolutions have a bias.
         padding_mode: of `conv2`, `"zeros"`, `"reflect"`, `"replicate"` or `"circular"`.
         device, dtype: of all parameters and buffers.
 
     Shape:
-        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Without N where the
-        normalisation takes that (`nn.BatchNorm2d` does not).
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Input without N works
+        if the normalisation accepts it (`nn.BatchNorm2d` does not).
 
     Raises:
-        TypeError: if `norm_layer` or `activation` is a module, not what makes one.
-        ValueError: what `nn.Conv2d` raises of sizes that cannot be.
+        TypeError: if `norm_layer` or `activation` is a module, not a class or function that makes one.
+        ValueError: as `nn.Conv2d` raises it, for impossible sizes.
 
     >>> import torch
     >>> block = BottleneckBlock(64, 16, 128, stride=2)
@@ -63,31 +66,24 @@ class BottleneckBlock(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        conv = partial(ConvNormActivation, norm_layer=norm_layer, device=device, dtype=dtype)
         self.layers = NamedSequential(
-            conv1=ConvNormActivation(
-                in_channels, mid_channels, 1, 1, norm_layer, activation, device=device, dtype=dtype
-            ),
-            conv2=ConvNormActivation(
+            conv1=conv(in_channels, mid_channels, 1, activation=activation),
+            conv2=conv(
                 mid_channels,
                 mid_channels,
                 kernel_size,
                 stride,
-                norm_layer,
-                activation,
+                activation=activation,
                 dilation=dilation,
                 groups=groups,
                 padding_mode=padding_mode,
-                device=device,
-                dtype=dtype,
             ),
-            conv3=ConvNormActivation(mid_channels, out_channels, 1, 1, norm_layer, None, device=device, dtype=dtype),
+            conv3=conv(mid_channels, out_channels, 1, activation=None),
         )
         self.proj: nn.Module = nn.Identity()
         if in_channels != out_channels or pair(stride) != (1, 1):
-            projection = ConvNormActivation(
-                in_channels, out_channels, 1, stride, norm_layer, None, device=device, dtype=dtype
-            )
-            self.proj = nn.Sequential(*projection)
+            self.proj = nn.Sequential(*conv(in_channels, out_channels, 1, stride, activation=None))
         self.activ: nn.Module = nn.Identity()
         if activation is not None:
             self.activ = make("activation", activation, device=device, dtype=dtype)

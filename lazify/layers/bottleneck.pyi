@@ -3,6 +3,7 @@ import collections.abc
 import torch
 import torch.nn.modules.module
 import typing
+from functools import partial as partial
 import torch as torch
 from torch import Tensor as Tensor, nn as nn
 from lazify import axis as axis, lazify as lazify

@@ -1,4 +1,4 @@
-"""Convolution, normalisation, activation: what all blocks here are made of."""
+"""Block of convolution, normalisation and activation. The other blocks are made from it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["ConvNormActivation", "LazyConvNormActivation"]
 class ConvNormActivation(NamedSequential):
     """A 2d convolution, a normalisation and an activation: the children `conv`, `norm` and `act`.
 
-    By default it pads so that the output has `ceil(size / stride)` rows and columns, with every kernel and dilation.
-    Where that takes another padding on one side than on the other (even kernels), a child `pad` before `conv` does it.
+    By default the padding is such that the output has `ceil(size / stride)` rows and columns, for every kernel size
+    and dilation. If the paddings of two opposite sides differ (even kernels), a child `pad` before `conv` pads.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size, stride, dilation: of the convolution; one number, or height and width.
-        norm_layer: makes the normalisation of `out_channels` channels. None: there is none.
-        activation: makes the activation. None: there is none.
-        bias: whether the convolution has a bias. None: where no normalisation follows that would take it out again.
-        padding: of the convolution, handed to `nn.Conv2d` as it is. None: see above.
+        norm_layer: class or function that makes the normalisation, from `out_channels`. None: no normalisation.
+        activation: class or function that makes the activation. None: no activation.
+        bias: whether the convolution has a bias. None: only without a normalisation, which would cancel the bias.
+        padding: the argument of `nn.Conv2d`. None: the default described above.
         groups: of the convolution.
         padding_mode: `"zeros"`, `"reflect"`, `"replicate"` or `"circular"`.
         device, dtype: of all parameters and buffers.
 
     Shape:
-        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Without N where the
-        normalisation takes that (`nn.BatchNorm2d` does not).
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Input without N works
+        if the normalisation accepts it (`nn.BatchNorm2d` does not).
 
     Raises:
-        TypeError: if `norm_layer` or `activation` is a module, not what makes one.
-        ValueError: what `nn.Conv2d` raises of sizes that cannot be.
+        TypeError: if `norm_layer` or `activation` is a module, not a class or function that makes one.
+        ValueError: as `nn.Conv2d` raises it, for impossible sizes.
 
     >>> import torch
     >>> from torch import nn
@@ -51,7 +51,7 @@ class ConvNormActivation(NamedSequential):
     Batch normalisation between a convolution and its activation: Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
 
-    if TYPE_CHECKING:  # TorchScript would take annotations of submodules for those of attributes, and refuse
+    if TYPE_CHECKING:  # TorchScript refuses annotations of submodules at run time
         conv: nn.Conv2d
         norm: nn.Module
         act: nn.Module
@@ -75,11 +75,9 @@ class ConvNormActivation(NamedSequential):
     ) -> None:
         children: dict[str, nn.Module] = {}
         if padding is None:
-            rows, columns = same_padding(kernel_size, dilation)
-            padding = (rows[0], columns[0])
-            if (rows[0], columns[0]) != (rows[1], columns[1]):
-                children["pad"] = padding_module(rows, columns, padding_mode)
-                padding, padding_mode = 0, "zeros"
+            padding, pad = _default_padding(kernel_size, dilation, padding_mode)
+            if pad is not None:
+                children["pad"], padding_mode = pad, "zeros"
         children["conv"] = nn.Conv2d(
             in_channels,
             out_channels,
@@ -98,6 +96,16 @@ class ConvNormActivation(NamedSequential):
         if activation is not None:
             children["act"] = make("activation", activation, device=device, dtype=dtype)
         super().__init__(**children)
+
+
+def _default_padding(
+    kernel_size: Size2d, dilation: Size2d, padding_mode: PaddingMode
+) -> tuple[tuple[int, int], nn.Module | None]:
+    """The padding of the convolution, and the module `pad` if the paddings of opposite sides differ."""
+    rows, columns = same_padding(kernel_size, dilation)
+    if (rows[0], columns[0]) == (rows[1], columns[1]):
+        return (rows[0], columns[0]), None
+    return (0, 0), padding_module(rows, columns, padding_mode)
 
 
 LazyConvNormActivation = lazify(ConvNormActivation, exclude={"in_channels": axis(-3)})

@@ -17,6 +17,8 @@ class ConvNormActivation(NamedSequential):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Size2d, stride: Size2d=1, norm_layer: Norm | None=..., activation: Activation | None=..., bias: bool | None=None, *, padding: Size2d | str | None=None, dilation: Size2d=1, groups: int=1, padding_mode: PaddingMode='zeros', device: Device | None=None, dtype: torch.dtype | None=None) -> None:
         ...
+def _default_padding(kernel_size: Size2d, dilation: Size2d, padding_mode: PaddingMode) -> tuple[tuple[int, int], nn.Module | None]:
+    ...
 class _LazyConvNormActivation(type):
 
     def __call__(cls, out_channels: int, kernel_size: int | tuple[int, int], stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> ConvNormActivation:

@@ -1,4 +1,4 @@
-"""Depthwise separable convolutions: over space and over channels, one after the other."""
+"""Depthwise separable convolutions: a convolution over space, then a convolution over channels."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ __all__ = [
 
 
 class DepthwiseConv2d(ConvNormActivation):
-    """A `ConvNormActivation` in which each channel has a kernel of its own.
+    """A `ConvNormActivation` whose convolution has one kernel for each channel.
 
     Args:
         channels: channels of the input and of the output.
         kernel_size, stride, dilation: of the convolution; one number, or height and width.
-        norm_layer: makes the normalisation of `channels` channels. None: there is none.
-        activation: makes the activation. None: there is none.
-        bias: whether the convolution has a bias. None: where no normalisation follows.
-        padding: of the convolution. None: what gives `ceil(size / stride)`.
+        norm_layer: class or function that makes the normalisation, from `channels`. None: no normalisation.
+        activation: class or function that makes the activation. None: no activation.
+        bias: whether the convolution has a bias. None: only without a normalisation.
+        padding: of the convolution. None: so that the output has `ceil(size / stride)` rows and columns.
         padding_mode: `"zeros"`, `"reflect"`, `"replicate"` or `"circular"`.
         device, dtype: of all parameters and buffers.
 
     Shape:
-        (N, channels, H, W) -> (N, channels, ceil(H / stride), ceil(W / stride)). Without N where the normalisation
-        takes that (`nn.BatchNorm2d` does not).
+        (N, channels, H, W) -> (N, channels, ceil(H / stride), ceil(W / stride)). Input without N works if the
+        normalisation accepts it (`nn.BatchNorm2d` does not).
 
     Raises:
-        TypeError: if `norm_layer` or `activation` is a module, not what makes one.
-        ValueError: what `nn.Conv2d` raises of sizes that cannot be.
+        TypeError: if `norm_layer` or `activation` is a module, not a class or function that makes one.
+        ValueError: as `nn.Conv2d` raises it, for impossible sizes.
 
     >>> import torch
     >>> depthwise = DepthwiseConv2d(8, kernel_size=5, stride=2)
@@ -86,27 +86,27 @@ class DepthwiseConv2d(ConvNormActivation):
 
 
 class PointwiseConv2d(ConvNormActivation):
-    """A `ConvNormActivation` with a kernel of one pixel: it mixes channels.
+    """A `ConvNormActivation` with a 1x1 convolution, which mixes channels.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         stride: of the convolution; one number, or height and width.
-        norm_layer: makes the normalisation of `out_channels` channels. None: there is none.
-        activation: makes the activation. None: there is none.
-        bias: whether the convolution has a bias. None: where no normalisation follows.
+        norm_layer: class or function that makes the normalisation, from `out_channels`. None: no normalisation.
+        activation: class or function that makes the activation. None: no activation.
+        bias: whether the convolution has a bias. None: only without a normalisation.
         padding: of the convolution.
         groups: of the convolution.
         padding_mode: `"zeros"`, `"reflect"`, `"replicate"` or `"circular"`.
         device, dtype: of all parameters and buffers.
 
     Shape:
-        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Without N where the
-        normalisation takes that (`nn.BatchNorm2d` does not).
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Input without N works
+        if the normalisation accepts it (`nn.BatchNorm2d` does not).
 
     Raises:
-        TypeError: if `norm_layer` or `activation` is a module, not what makes one.
-        ValueError: what `nn.Conv2d` raises of sizes that cannot be.
+        TypeError: if `norm_layer` or `activation` is a module, not a class or function that makes one.
+        ValueError: as `nn.Conv2d` raises it, for impossible sizes.
 
     >>> import torch
     >>> PointwiseConv2d(8, 16)(torch.zeros(2, 8, 15, 15)).shape
@@ -153,20 +153,21 @@ class DepthSepConv2d(NamedSequential):
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size, stride, dilation: of the depthwise convolution; one number, or height and width.
-        norm_layer: makes a normalisation of so many channels, for each of the two. None: there is none.
-        activation: makes an activation, for each of the two. None: there is none.
-        bias: whether the convolutions have a bias. None: where no normalisation follows.
-        padding: of the depthwise convolution. None: what gives `ceil(size / stride)`.
+        norm_layer: class or function that makes the normalisation of each convolution, from the number of channels.
+            None: no normalisations.
+        activation: class or function that makes the activation of each convolution. None: no activations.
+        bias: whether the convolutions have a bias. None: only without normalisations.
+        padding: of the depthwise convolution. None: so that the output has `ceil(size / stride)` rows and columns.
         padding_mode: of the depthwise convolution, `"zeros"`, `"reflect"`, `"replicate"` or `"circular"`.
         device, dtype: of all parameters and buffers.
 
     Shape:
-        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Without N where the
-        normalisation takes that (`nn.BatchNorm2d` does not).
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Input without N works
+        if the normalisation accepts it (`nn.BatchNorm2d` does not).
 
     Raises:
-        TypeError: if `norm_layer` or `activation` is a module, not what makes one.
-        ValueError: what `nn.Conv2d` raises of sizes that cannot be.
+        TypeError: if `norm_layer` or `activation` is a module, not a class or function that makes one.
+        ValueError: as `nn.Conv2d` raises it, for impossible sizes.
 
     >>> import torch
     >>> block = DepthSepConv2d(8, 16, stride=2)
@@ -176,7 +177,7 @@ class DepthSepConv2d(NamedSequential):
     MobileNets: Howard et al. 2017, arXiv:1704.04861.
     """
 
-    if TYPE_CHECKING:  # TorchScript would take annotations of submodules for those of attributes, and refuse
+    if TYPE_CHECKING:  # TorchScript refuses annotations of submodules at run time
         dw: DepthwiseConv2d
         pw: PointwiseConv2d
 

@@ -1,4 +1,4 @@
-"""Convolutions whose number of output channels is a multiple or a fraction of that of the input."""
+"""Convolutions whose number of output channels is a multiple or a fraction of the number of input channels."""
 
 from __future__ import annotations
 

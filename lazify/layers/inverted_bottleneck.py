@@ -1,4 +1,4 @@
-"""The residual block of mobile networks."""
+"""Residual block of mobile networks."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ from lazify.layers.squeeze_excitation import SqueezeExcitation
 
 __all__ = ["InvertedBottleneck", "LazyInvertedBottleneck"]
 
-#: MnasNet's (its ratio of 0.25).
+#: The default `se_reduction_ratio`, as in MnasNet, which writes it as 0.25.
 SE_REDUCTION_RATIO = 4
 
 
 class InvertedBottleneck(nn.Module):
     """A residual block that is wide inside: to more channels, over space, to fewer channels again.
 
-    `layers` has the children `pw` (`PointwiseConv2d`), `dw` (`DepthwiseConv2d`), with `use_se` also `se`
-    (`SqueezeExcitation`), and `bottleneck` (`PointwiseConv2d` without activation). The input is added to the output
-    where stride 1 and as many channels in as out give them one shape.
+    The child `layers` has the children `pw` (`PointwiseConv2d`), `dw` (`DepthwiseConv2d`), with `use_se` also `se`
+    (`SqueezeExcitation`), and `bottleneck` (`PointwiseConv2d` without activation). The input is added to the output if
+    the stride is 1 and both have the same number of channels.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size, stride, dilation: of `dw`; one number, or height and width.
-        expansion_ratio: there are `in_channels * expansion_ratio` channels inside.
-        use_se: whether there is squeeze-and-excitation.
-        se_reduction_ratio: its reduction of the channels inside. None: 4, as in MnasNet.
-        norm_layer: makes each normalisation, of so many channels. None: there are none, and convolutions have a bias.
-        activation: makes each activation, that of `se` included. None: there are none (`se` keeps its own).
+        expansion_ratio: `pw` and `dw` have `in_channels * expansion_ratio` output channels.
+        use_se: whether the block has squeeze-and-excitation.
+        se_reduction_ratio: the `reduction_ratio` of squeeze-and-excitation. None: 4, as in MnasNet.
+        norm_layer: class or function that makes each normalisation, from the number of channels. None: no
+            normalisations, and the convolutions have a bias.
+        activation: class or function that makes each activation. None: no activations, except `nn.ReLU` in `se`.
         padding_mode: of `dw`, `"zeros"`, `"reflect"`, `"replicate"` or `"circular"`.
         device, dtype: of all parameters and buffers.
 
     Shape:
-        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Without N where the
-        normalisation takes that (`nn.BatchNorm2d` does not).
+        (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Input without N works
+        if the normalisation accepts it (`nn.BatchNorm2d` does not).
 
     Raises:
-        TypeError: if `norm_layer` or `activation` is a module, not what makes one.
+        TypeError: if `norm_layer` or `activation` is a module, not a class or function that makes one.
         ValueError: if `in_channels * expansion_ratio` is no whole number, or `se_reduction_ratio` does not divide it;
-            what `nn.Conv2d` raises of sizes that cannot be.
+            as `nn.Conv2d` raises it, for impossible sizes.
 
     >>> import torch
     >>> block = InvertedBottleneck(16, 24, stride=2, expansion_ratio=6, use_se=True)
@@ -89,19 +90,23 @@ class InvertedBottleneck(nn.Module):
             ),
         }
         if use_se:
-            ratio = SE_REDUCTION_RATIO if se_reduction_ratio is None else se_reduction_ratio
-            reduced(mid_channels, ratio, "in_channels * expansion_ratio", "se_reduction_ratio")  # in this class's words
+            ratio = _checked_se_ratio(mid_channels, se_reduction_ratio)
             layers["se"] = SqueezeExcitation(mid_channels, ratio, activation or nn.ReLU, device=device, dtype=dtype)
-        layers["bottleneck"] = PointwiseConv2d(
-            mid_channels, out_channels, 1, norm_layer, None, device=device, dtype=dtype
-        )
-        self.layers = NamedSequential(**layers)
-        # known from the arguments: in an input of one pixel, a stride would not show
+        bottleneck = PointwiseConv2d(mid_channels, out_channels, 1, norm_layer, None, device=device, dtype=dtype)
+        self.layers = NamedSequential(**layers, bottleneck=bottleneck)
+        # decided by the stride, not by the output shape: one pixel stays one pixel with any stride
         self.residual = in_channels == out_channels and pair(stride) == (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)
         return out + x if self.residual else out
+
+
+def _checked_se_ratio(channels: int, ratio: float | None) -> float:
+    """The `reduction_ratio` of squeeze-and-excitation. Errors use the argument names of `InvertedBottleneck`."""
+    ratio = SE_REDUCTION_RATIO if ratio is None else ratio
+    reduced(channels, ratio, "in_channels * expansion_ratio", "se_reduction_ratio")
+    return ratio
 
 
 LazyInvertedBottleneck = lazify(InvertedBottleneck, exclude={"in_channels": axis(-3)})

@@ -1,4 +1,4 @@
-"""`NamedSequential`: modules one after another, each under a name."""
+"""`NamedSequential`: an `nn.Sequential` whose children have names."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["NamedSequential"]
 
 
 class NamedSequential(nn.Sequential):
-    """`nn.Sequential` whose children are given by keyword and run in that order.
+    """An `nn.Sequential` whose children are keyword arguments, in the order in which they run.
 
     Args:
-        **modules: the children, under the names that they have in `state_dict()` and `repr`.
+        **modules: name of a child, as in `state_dict()` and `repr` -> the child.
 
     Shape:
-        What the first child takes -> what the last one gives.
+        The input of the first child -> the output of the last child.
 
     Raises:
-        TypeError: if one of them is not an `nn.Module`.
-        KeyError: if `nn.Module` has an attribute of that name (`forward`), or the name is empty or has a dot in it.
+        TypeError: if one of the children is not an `nn.Module`.
+        KeyError: if a name is empty, has a dot in it, or is an attribute of `nn.Module` (`forward`).
 
     >>> import torch
     >>> from torch import nn
@@ -38,7 +38,7 @@ class NamedSequential(nn.Sequential):
             self.add_module(name, module)
 
     def __getitem__(self, idx: slice | int) -> Any:
-        # torch hands a slice to the constructor of the class, which takes no such thing here, nor in subclasses
+        # for a slice, nn.Sequential calls type(self)(OrderedDict(...)), which this constructor does not accept
         if not isinstance(idx, slice):
             return super().__getitem__(idx)
         part = NamedSequential()
@@ -47,5 +47,5 @@ class NamedSequential(nn.Sequential):
         return part
 
 
-# takes over torch's mark that a scripted module has this method, too
+# copies the attribute by which TorchScript knows that `__getitem__` of nn.Sequential is supported
 update_wrapper(NamedSequential.__getitem__, nn.Sequential.__getitem__)

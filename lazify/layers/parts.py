@@ -1,4 +1,4 @@
-"""What the layers share: their types, 'same' padding, and how norms and activations are made."""
+"""Types of constructor arguments, 'same' padding, and construction of norms and activations, for all layers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Activation", "Device", "Norm", "PaddingMode", "Size2d", "make", "pad
 Size2d: TypeAlias = int | tuple[int, int]
 PaddingMode: TypeAlias = Literal["zeros", "reflect", "replicate", "circular"]
 Device: TypeAlias = torch.device | str | int
-#: Makes a normalisation of so many channels: a class such as `nn.BatchNorm2d`, `partial(nn.GroupNorm, 8)`, ...
+#: Function from a number of channels to a norm: a class such as `nn.BatchNorm2d`, or `partial(nn.GroupNorm, 8)`.
 Norm: TypeAlias = Callable[[int], nn.Module]
-#: Makes an activation: a class such as `nn.ReLU`, `partial(nn.ReLU, inplace=True)`, ...
+#: Function without arguments that makes an activation: a class such as `nn.ReLU`, `partial(nn.ReLU, inplace=True)`, ...
 Activation: TypeAlias = Callable[[], nn.Module]
 
 _PADDING: dict[PaddingMode, Callable[[tuple[int, int, int, int]], nn.Module]] = {
@@ -31,7 +31,7 @@ _PADDING: dict[PaddingMode, Callable[[tuple[int, int, int, int]], nn.Module]] = 
 
 
 def pair(size: Size2d) -> tuple[int, int]:
-    """Height and width.
+    """Tuple of height and width.
 
     >>> pair(3), pair((3, 5))
     ((3, 3), (3, 5))
@@ -40,11 +40,11 @@ def pair(size: Size2d) -> tuple[int, int]:
 
 
 def same_padding(kernel_size: Size2d, dilation: Size2d) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows above and below, columns left and right, with which a convolution gives `ceil(size / stride)`.
+    """The padding, as rows (above, below) and columns (left, right), for an output of `ceil(size / stride)` pixels.
 
-    A kernel reaches over `dilation * (kernel_size - 1) + 1` pixels, so with `dilation * (kernel_size - 1)` of padding
-    in all it stops at every `stride`-th pixel, whatever the stride. Where that is odd, the one more is below and right,
-    as with torch's own `padding="same"`.
+    A kernel covers `dilation * (kernel_size - 1) + 1` pixels. With `dilation * (kernel_size - 1)` pixels of padding,
+    the output has one pixel for every `stride`-th pixel of the input. An odd padding has one more pixel below and
+    right, as torch's own `padding="same"` has.
 
     >>> same_padding((3, 1), 2), same_padding(4, 1)
     (((2, 2), (0, 0)), ((1, 2), (1, 2)))
@@ -54,10 +54,10 @@ def same_padding(kernel_size: Size2d, dilation: Size2d) -> tuple[tuple[int, int]
 
 
 def padding_module(rows: tuple[int, int], columns: tuple[int, int], mode: PaddingMode) -> nn.Module:
-    """What `nn.Conv2d` cannot do itself: another padding on one side than on the other.
+    """Module that pads opposite sides by different numbers of pixels, which `nn.Conv2d` does not support.
 
     Raises:
-        ValueError: if there is no such `padding_mode`.
+        ValueError: if `mode` is no `padding_mode` of `nn.Conv2d`.
 
     >>> padding_module((1, 2), (0, 0), "circular")
     CircularPad2d((0, 0, 1, 2))
@@ -80,10 +80,10 @@ def make(
     device: Device | None = None,
     dtype: torch.dtype | None = None,
 ) -> nn.Module:
-    """`factory(*args)`, its parameters where and of the type that those of the convolution beside it are.
+    """Module made by `factory(*args)`, with the device and dtype of the block.
 
     Raises:
-        TypeError: if `factory` makes nothing: a module (which would be shared by all places that use it), a name, ...
+        TypeError: if `factory` is a module, which several blocks would share, or is not callable.
 
     >>> make("activation", nn.ReLU)
     ReLU()
@@ -104,14 +104,14 @@ def make(
                 _as_function(name, factory),
             )
         )
-    # a factory cannot be told a device, and what it makes cannot leave the meta device: made where it belongs
+    # the factory has no argument `device`, and `to` cannot move parameters off the meta device: use a context
     with nullcontext() if device is None else torch.device(device):
         module = factory(*args)
     return module if dtype is None else module.to(dtype)
 
 
 def _as_function(name: str, given: object) -> str:
-    """The fix. An activation's `repr` is how it is constructed; a norm must take the number of channels."""
+    """Corrected argument for the error message: a lambda that makes a module like `given`."""
     if not isinstance(given, nn.Module):
         return f"{name}=nn.{'BatchNorm2d' if name == 'norm_layer' else 'ReLU'}"
     torchs = "nn." if type(given).__module__.startswith("torch.nn.") else ""

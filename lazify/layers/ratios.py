@@ -1,4 +1,4 @@
-"""Numbers of channels that are a multiple or a fraction of others."""
+"""Numbers of channels that are a multiple or a fraction of another number of channels."""
 
 import math
 
@@ -18,15 +18,15 @@ def reduced_channels(in_channels: int, reduction_ratio: float) -> int:
 
 
 def expanded(channels: int, ratio: float, channels_name: str = "in_channels", name: str = "expansion_ratio") -> int:
-    """`channels * ratio`, where that is a whole number.
+    """The number of channels `channels * ratio`.
 
     Args:
-        channels: how many there are.
-        ratio: how many times as many there are to be.
-        channels_name, name: what an error calls them.
+        channels: the number of channels to multiply.
+        ratio: the factor.
+        channels_name, name: the names of `channels` and `ratio` in error messages.
 
     Raises:
-        ValueError: if that is not a whole number, or not positive.
+        ValueError: if the result is not a positive whole number.
 
     >>> expanded(24, 6), expanded(10, 1.1)
     (144, 11)
@@ -53,15 +53,15 @@ def expanded(channels: int, ratio: float, channels_name: str = "in_channels", na
 
 
 def reduced(channels: int, ratio: float, channels_name: str = "in_channels", name: str = "reduction_ratio") -> int:
-    """`channels / ratio`, where that is a whole number.
+    """The number of channels `channels / ratio`.
 
     Args:
-        channels: how many there are.
-        ratio: how many times fewer there are to be.
-        channels_name, name: what an error calls them.
+        channels: the number of channels to divide.
+        ratio: the divisor.
+        channels_name, name: the names of `channels` and `ratio` in error messages.
 
     Raises:
-        ValueError: if that is not a whole number, or not positive.
+        ValueError: if the result is not a positive whole number.
 
     >>> reduced(64, 16), reduced(24, 1.5)
     (4, 16)
@@ -91,6 +91,6 @@ def reduced(channels: int, ratio: float, channels_name: str = "in_channels", nam
 
 
 def _whole(channels: float) -> int | None:
-    """The number meant: 10 * 1.1 is 11.000000000000002."""
+    """The positive integer equal to `channels` up to rounding errors (10 * 1.1 is 11.000000000000002), or None."""
     nearest = round(channels)
     return nearest if nearest > 0 and math.isclose(channels, nearest, rel_tol=1e-9) else None

@@ -1,4 +1,4 @@
-"""Channel attention."""
+"""Squeeze-and-excitation, an attention over channels."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["LazySqueezeExcitation", "SqueezeExcitation"]
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs the channels of its input by what the whole image has in each.
+    """Multiplies each channel of the input by a weight, computed from the mean of every channel.
 
     Args:
         in_channels: channels of the input and of the output.
-        reduction_ratio: `in_channels / reduction_ratio` channels are between the two layers.
-        activation: makes the activation between them.
-        gate: makes what turns their output into weights.
-        device, dtype: of the parameters.
+        reduction_ratio: the first of the two layers has `in_channels / reduction_ratio` output channels.
+        activation: class or function that makes the activation between the two layers.
+        gate: class or function that makes the activation whose output is the weights.
+        device, dtype: of all parameters.
 
     Shape:
         (N, in_channels, H, W) -> the same, and (in_channels, H, W) -> the same.
 
     Raises:
-        TypeError: if `activation` or `gate` is a module, not what makes one.
+        TypeError: if `activation` or `gate` is a module, not a class or function that makes one.
         ValueError: if `reduction_ratio` does not divide `in_channels`.
 
     >>> import torch

@@ -1,0 +1,107 @@
+"""Building: the wrapped class is constructed in the lazy instance's place, and brought up to date."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from lazify._deferred.state import STATE_KEY, LazyState
+from lazify._first_call.materialization import Materialization, call_stack
+from lazify._first_call.placeholder_swap import check_names_kept, swap_placeholders
+from lazify._first_call.records import record
+from lazify._first_call.replay import replay
+from lazify._first_call.trial_module import apply_operations_for_trial
+from lazify._recipe.construction import (
+    construct,
+    construction_context,
+    contexts_are_neutral,
+    move_stragglers,
+    neutral_contexts,
+    reset_to_uninitialized,
+)
+from lazify._recipe.recipe import Recipe
+
+__all__ = ["build"]
+
+logger = logging.getLogger("lazify")
+
+
+def build(call: Materialization, values: dict[str, Any], device: torch.device | None) -> None:
+    """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
+    # contexts cost microseconds, and nearly every first call stands in plain surroundings
+    if device is None and contexts_are_neutral():
+        _build_here(call, values)
+        return
+    with neutral_contexts(device):
+        _build_here(call, values, device)
+
+
+def _build_here(call: Materialization, values: dict[str, Any], device: torch.device | None = None) -> None:
+    module, state = call.module, call.state
+    recipe = state.recipe
+    reset_to_uninitialized(module, recipe, call)
+    call.values, call.device = values, device
+    if call.plan is not None or call_stack.calls.trial_kind is not None or state.history.copy_group is not None:
+        with intercept_inner_lazy(call):
+            construct(module, recipe, {**state.given, **values})
+    elif recipe.init_takes_keywords:
+        recipe.original_init(module, **state.given, **values)
+    else:
+        construct(module, recipe, {**state.given, **values})
+    if device is not None:
+        move_stragglers(module, device)
+    if len(call.lazy_dict) > 1:
+        vars(module).update(direct_dict_entries(call))
+    if call_stack.calls.trial_kind is not None:
+        apply_operations_for_trial(module, state)
+    else:
+        swap_and_replay(call)
+    call.reinstall_gate()
+
+
+def direct_dict_entries(call: Materialization) -> dict[str, Any]:
+    """What stands in the lazy instance's `__dict__` past `__setattr__`: `functools.cached_property` puts it there."""
+    assigned = vars(call.state.attached())
+    return {name: value for name, value in call.lazy_dict.items() if name != STATE_KEY and name not in assigned}
+
+
+def swap_and_replay(call: Materialization) -> None:
+    """What was told and what was done before, on the module just constructed."""
+    module, state = call.module, call.state
+    if state.history.preview is not None:
+        call.transaction = swap_placeholders(module, state.history.preview)
+    if state.history.operations:
+        replay(call)
+    if call.transaction is not None:
+        check_names_kept(module, state, call.transaction)
+
+
+@contextmanager
+def intercept_inner_lazy(call: Materialization) -> Iterator[None]:
+    """Follow which lazy instances the constructor makes: in a rehearsal note them, else build those with a plan."""
+    constructed: list[nn.Module] = []
+
+    def on_inner_lazy(module: nn.Module, recipe: Recipe, given: dict[str, Any]) -> bool:
+        constructed.append(module)
+        plan = None if call.plan is None else call.plan.inside.get(len(constructed) - 1)
+        if plan is None:
+            return False
+        inner = Materialization(module, LazyState(recipe, given))
+        inner.plan = plan
+        with intercept_inner_lazy(inner):
+            construct(module, recipe, {**given, **plan.values})
+        record(module, recipe, given, plan.values, plan.seen)
+        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, plan.values)
+        return True
+
+    before, construction_context.on_inner_lazy = construction_context.on_inner_lazy, on_inner_lazy
+    try:
+        yield
+    finally:
+        construction_context.on_inner_lazy = before
+        call.constructed = constructed

@@ -1,0 +1,85 @@
+"""Calls whose arguments change on the way to `forward`: by pre-forward hooks, or a `__call__` of the class's own."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from lazify._deferred.state import LazyState
+from lazify._first_call.building import build
+from lazify._first_call.find_values import ValueFinder, or_none
+from lazify._first_call.materialization import Materialization
+from lazify._isolation.restoring import (
+    apply_diff,
+    diff,
+    random_state,
+    snapshot_dict,
+)
+from lazify._nested import tensors
+from lazify._recipe.construction import (
+    reset_to_uninitialized,
+)
+from lazify._torch import (
+    is_made_here,
+)
+
+__all__ = ["build_and_recheck_at_forward", "other_device"]
+
+
+def build_and_recheck_at_forward(
+    call: Materialization, values: dict[str, Any] | None, device: torch.device | None, find: ValueFinder
+) -> None:
+    """Build from the arguments as passed, and look again when they reach `forward`.
+
+    A pre-forward hook or a `__call__` of the class's own may change them. Where the values then are
+    others the module is built anew; where they could not be had before, it is built only there.
+    """
+    module, state = call.module, call.state
+    call.random = random_state(device)
+    if values is None:
+        reset_to_uninitialized(module, state.recipe, call)
+        vars(module).update(vars(state.attached()))
+    else:
+        build(call, values, device)
+    own_forward = vars(module).get("forward")
+
+    def watch(*args: Any, **kwargs: Any) -> Any:
+        vars(module).pop("forward")
+        if own_forward is not None:
+            vars(module)["forward"] = own_forward
+        looked = find if values is None else functools.partial(or_none, find)
+        final = looked(state, args, kwargs, "forward")
+        if final is not None and not _same(values, final):
+            done = {} if values is None else diff(built, vars(module))
+            call.rollback_module()
+            build(call, final, device if device is not None else other_device(state, args, kwargs))
+            apply_diff(built, done, vars(module))
+        return module.forward(*args, **kwargs)
+
+    built = snapshot_dict(vars(module))
+    vars(module)["forward"] = watch
+
+
+def _same(values: Any, others: Any) -> bool:
+    try:
+        return bool(values == others)
+    except Exception:  # arrays and the like do not compare to one truth
+        return True
+
+
+def other_device(state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.device | None:
+    """The input's device, where parameters would not be made on it anyway.
+
+    None too if a device was chosen before, or if there is no input tensor to follow.
+    """
+    tensor = args[0] if args and isinstance(args[0], torch.Tensor) else next(tensors((args, kwargs)), None)
+    if (
+        tensor is None
+        or is_made_here(tensor)
+        or state.history.device_is_explicit
+        or state.given.get("device") is not None
+    ):
+        return None
+    return tensor.device

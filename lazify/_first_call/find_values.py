@@ -1,0 +1,112 @@
+"""Values for one first call: by the rules, or by a search of which the outcome is kept for the configuration."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from lazify._deferred.lock import InstanceLock
+from lazify._deferred.state import LazyState, lazy_state
+from lazify._first_call.trial_module import trial_module, trial_run_scope
+from lazify._inference.call_values import GuessFailed, infer
+from lazify._inference.search import search
+from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
+from lazify._module_tree import walk
+from lazify._nested import cache_key
+from lazify._recipe.recipe import Recipe
+from lazify._torch import COMPILED_CALL, GLOBAL_PRE_HOOKS
+from lazify.errors import AmbiguousInferenceError, InferenceError
+
+__all__ = ["ValueFinder", "by_rules", "by_search", "has_pre_hooks", "or_none", "remember_solution"]
+
+#: Function that finds values from a lazy state and the arguments of the call of a method.
+ValueFinder: TypeAlias = "Callable[..., dict[str, Any]]"
+
+
+def by_rules(
+    state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
+) -> dict[str, Any]:
+    """The values that the rules of the recipe give for a call of `forward`."""
+    recipe = state.recipe
+    return infer(recipe, state.given, recipe.bind_forward(None, *args, **kwargs))
+
+
+def by_search(
+    state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
+) -> dict[str, Any]:
+    """The values kept for such a call, else those with which a trial run passes."""
+    recipe = state.recipe
+    key = cache_key((state.given, args, kwargs))
+    if key not in recipe.solutions:
+        if recipe.call_is_default and method in ("__call__", "forward") and not has_pre_hooks(state):
+            recipe.bind_forward(None, *args, **kwargs)  # a call that cannot be is Python's own error
+        code = (recipe.wrapped, [operation.args for operation in state.history.operations])
+        construct = functools.partial(trial_module, state)
+        probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
+        with _given_modules_locked(state), trial_run_scope():
+            return remember_solution(recipe, key, _searched(recipe, state, probe))
+    return recipe.solutions[key]
+
+
+@contextmanager
+def _given_modules_locked(state: LazyState) -> Iterator[None]:
+    """While trial runs copy the modules given to a constructor, no other thread materializes one of them."""
+    with ExitStack() as locks:
+        for value in state.given.values():
+            for _, module in walk(value) if isinstance(value, nn.Module) else ():
+                gate = vars(module).get(COMPILED_CALL)
+                inner = gate.state if isinstance(gate, InstanceLock) else lazy_state(module)
+                if inner is not None:
+                    locks.enter_context(InstanceLock(inner))
+        yield
+
+
+def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str, Any]:
+    """What a search finds; a guess that could not be tried, for reasons that have nothing to do with it, stands.
+
+    Raises:
+        InferenceError: if nothing is found, and nothing was guessed.
+        Exception: the error of the run that came furthest, if something was guessed.
+    """
+    try:
+        return search(recipe, state.given, probe)
+    except AmbiguousInferenceError:
+        raise
+    except InferenceError as error:
+        guess = or_none(by_rules, state, probe.args, dict(probe.kwargs))
+        if guess is None or error.furthest is None:
+            raise
+        if isinstance(error.furthest, (TrialMemoryError, UncopyableError)):
+            return guess
+        raise error.furthest from error
+
+
+#: How many configurations of one class are remembered.
+MOST_SOLUTIONS = 1024
+
+
+def remember_solution(recipe: Recipe, key: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Keep what was found for a configuration; the one found first goes when there are too many."""
+    if len(recipe.solutions) >= MOST_SOLUTIONS:
+        recipe.solutions.pop(next(iter(recipe.solutions)), None)
+    recipe.solutions[key] = values
+    return values
+
+
+def has_pre_hooks(state: LazyState) -> bool:
+    attached_to = state.history.attached_to
+    return bool(GLOBAL_PRE_HOOKS or (attached_to is not None and attached_to._forward_pre_hooks))
+
+
+def or_none(
+    find: ValueFinder, state: LazyState, args: Any, kwargs: Any, method: str | None = "forward"
+) -> dict[str, Any] | None:
+    """The values for the arguments as passed, if they can be had."""
+    try:
+        return find(state, args, kwargs, method)
+    except (InferenceError, GuessFailed, TypeError):
+        return None

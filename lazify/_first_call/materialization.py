@@ -1,0 +1,209 @@
+"""One materialization under way: the lock on its instance, how to begin again, how to roll back, what is around it."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import get_ident
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from lazify._deferred.lock import InstanceLock
+from lazify._deferred.state import LazyState
+from lazify._first_call.placeholder_swap import SwapTransaction
+from lazify._first_call.records import discard
+from lazify._isolation.restoring import (
+    Random,
+    Restore,
+    snapshot,
+)
+from lazify._nested import all_plain
+from lazify._recipe.construction import (
+    set_class,
+    set_dict,
+    slot_names,
+)
+from lazify._torch import COMPILED_CALL
+
+__all__ = ["CallStack", "Completed", "Materialization", "Plan", "TrialKind", "call_stack", "plans_of"]
+
+
+class CallStack(list["Completed | None"]):
+    """First calls under way, each inside the one before, and whether all will be taken back.
+
+    (Never empty: each time a list fills again, it takes memory from the heap where tensors live.)
+    """
+
+    trial_kind: TrialKind | None = None
+
+    def __init__(self) -> None:
+        super().__init__([None])
+
+
+class _OfThread(threading.local):
+    def __init__(self) -> None:
+        self.calls = CallStack()
+
+
+call_stack = _OfThread()
+
+
+#: Arguments as they are remembered.
+Seen: TypeAlias = "tuple[tuple[Any, ...], Mapping[str, Any]]"
+
+
+class TrialKind(enum.Enum):
+    """A run that only finds values: what it builds is taken back, and nothing that users see is done to it."""
+
+    ON_FAKES = enum.auto()
+    FOR_REAL = enum.auto()  # in eval mode
+
+
+@dataclass(eq=False)
+class Plan:
+    """What a rehearsal found for one lazy instance.
+
+    Attributes:
+        module: the instance, if it exists before the run.
+        values: of its inferred parameters.
+        seen: from what they were inferred.
+        device: of its input, where parameters would be made elsewhere.
+        inside: for lazy instances that its constructor makes, by their number.
+    """
+
+    module: nn.Module
+    values: dict[str, Any]
+    seen: Seen
+    device: torch.device | None = None
+    inside: dict[int, Plan] = field(default_factory=dict)
+
+    def without_modules(self) -> Plan:
+        """The same values, for another instance, keeping no module alive."""
+        inside = {number: plan.without_modules() for number, plan in self.inside.items()}
+        return replace(self, module=nn.Module(), inside=inside)
+
+
+class Completed:
+    """First calls that have passed inside something that may still fail."""
+
+    inner: list[Materialization] | None = None
+
+    def add(self, inner: Materialization) -> None:
+        if self.inner is None:
+            self.inner = []
+        self.inner.append(inner)
+
+    def rollback_all(self) -> None:
+        for inner in reversed(self.inner or ()):
+            inner.rollback()
+        self.inner = None
+
+
+class Materialization(Completed, InstanceLock):
+    """One first call under way: how to begin again, and how to leave the instance as it was."""
+
+    # on the class: what most first calls never need
+    constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a rehearsal
+    plan: Plan | None = None  # what a rehearsal found
+    seen: Seen = ((), {})  # the arguments of the call
+    is_used_elsewhere = False  # by a thread for which this one waits
+    device: torch.device | None = None
+    arguments: Sequence[Restore] = ()
+    random: Random = ()
+    handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
+    transaction: SwapTransaction | None = None  # takes back what became of the skeleton
+
+    # how it was before, noted when it is this call's turn
+    lazy_class: type[nn.Module]
+    lazy_dict: dict[str, Any]
+
+    def __init__(self, module: nn.Module, state: LazyState, values: dict[str, Any] | None = None) -> None:
+        self.module = module
+        self.state = state
+        self.values = values  # with which it was built
+        self.thread_id, self.release_event = get_ident(), None  # as `InstanceLock.__init__` does, without a call
+        self.compiled: Callable[..., Any] | None = None  # set if the constructor or the journal called `compile()`
+
+    def keep_arguments(self) -> None:
+        """Remember what constructor arguments hold now."""
+        given, operations = self.state.given.values(), self.state.history.operations
+        if call_stack.calls.trial_kind is None and (operations or not all_plain(given)):
+            attached = [operation.args for operation in operations]
+            applies = any(operation.method == "apply" for operation in operations)
+            self.arguments = snapshot([*given, *attached], tensors_too=applies)
+
+    # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Let this thread through, others wait and then look again."""
+        if self.thread_id == get_ident():
+            return (self.compiled or self.module._call_impl)(*args, **kwargs)
+        with InstanceLock(self.state) as is_free:
+            pass
+        if not is_free:  # the thread that materializes this module waits for this one: the module is built, and is used
+            self.is_used_elsewhere = True
+            return (self.compiled or self.module._call_impl)(*args, **kwargs)
+        if isinstance(self.module, self.lazy_class):  # it failed: this call is now the first
+            return self.module(*args, **kwargs)
+        return self.module._wrapped_call_impl(*args, **kwargs)
+
+    def reinstall_gate(self) -> None:
+        """The constructor or the journal may have called `compile()`, which stands where the gate stood."""
+        attributes = self.module.__dict__
+        if (there := attributes.get(COMPILED_CALL)) is not self:
+            self.compiled, attributes[COMPILED_CALL] = there, self
+
+    def commit(self, calls: CallStack) -> None:
+        """Open the gate. The instance is the real module, nothing of lazify left in it."""
+        if self.compiled is None:
+            self.module.__dict__.pop(COMPILED_CALL, None)
+        else:
+            self.module.__dict__[COMPILED_CALL] = self.compiled
+        if (outer := calls[-1]) is not None:
+            outer.add(self)
+
+    def rollback_module(self) -> None:
+        """Undo all but the lazy state itself."""
+        self.rollback_all()
+        if self.transaction is not None:
+            self.transaction.rollback_all()
+        for handle, (hooks, number, extra) in reversed(self.handles or ()):
+            handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
+        for restore_argument in self.arguments:
+            restore_argument()
+        for restore, before in self.random:
+            restore(before)
+        for name in slot_names(type(self.module)):
+            if hasattr(self.module, name):
+                object.__delattr__(self.module, name)
+        self.handles = self.transaction = self.compiled = None
+
+    def rollback(self) -> None:
+        """Make the instance lazy again, before its lock is released. What another thread has used stays as it is."""
+        if self.is_used_elsewhere:
+            self.commit(call_stack.calls)
+            return
+        self.rollback_module()
+        discard(self.module)
+        set_class(self.module, self.lazy_class)
+        set_dict(self.module, self.lazy_dict)
+
+
+def plans_of(calls: Completed) -> list[Plan]:
+    """What the first calls of a rehearsal found, for each instance that existed before."""
+    plans: list[Plan] = []
+    for call in calls.inner or ():
+        plan = Plan(call.module, cast("dict[str, Any]", call.values), call.seen, call.device)
+        numbers = {id(each): number for number, each in enumerate(call.constructed)}
+        for inner in plans_of(call):
+            if (number := numbers.get(id(inner.module))) is not None:
+                plan.inside[number] = inner
+            else:
+                plans.append(inner)
+        plans.append(plan)
+    return plans

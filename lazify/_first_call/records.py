@@ -1,0 +1,111 @@
+"""What was inferred for modules that are real by now: kept beside them, not in them, and as long as they live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, NamedTuple
+from weakref import getweakrefs, ref
+
+import torch
+from torch import nn
+
+from lazify._nested import PLAIN, all_plain, describe
+from lazify._recipe.recipe import Recipe
+
+__all__ = ["Materialized", "OpaqueArgument", "discard", "find", "record", "record_fast", "summarize_arguments"]
+
+
+class Materialized(NamedTuple):
+    """How one module became real.
+
+    Attributes:
+        recipe: that of its lazy class.
+        given: the constructor arguments that were given, by name.
+        values: those that were inferred.
+        seen: the arguments of the call, positional and by keyword: a shape for each tensor, else a description.
+    """
+
+    recipe: Recipe
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
+    seen: tuple[tuple[Any, ...], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class OpaqueArgument:
+    """An argument of which only the type is remembered: it might keep the module alive."""
+
+    type_name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.type_name}>"
+
+
+class _Record(ref[nn.Module]):
+    """A reference to a module that was lazy, found by way of the module; it goes when the module goes."""
+
+    __slots__ = ("fields",)
+    fields: tuple[Any, ...]  # of `Materialized`: a first call is short, named tuples are made where they are read
+
+    # as an object among others: a class that compares its instances has no hash
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+_records: set[_Record] = set()
+_gone = _records.discard
+
+
+def record_fast(module: nn.Module, *fields: Any) -> None:
+    """Note how a module became real, from the fields of `Materialized`, which keep nothing alive."""
+    record = _Record(module, _gone)
+    record.fields = fields
+    _records.add(record)
+
+
+def discard(module: nn.Module) -> None:
+    """It was taken back."""
+    if (record := _record(module)) is not None:
+        _records.discard(record)
+
+
+def find(module: nn.Module) -> Materialized | None:
+    """How a module became real, if it was lazy."""
+    record = _record(module)
+    return None if record is None else Materialized(*record.fields)
+
+
+def _record(module: nn.Module) -> _Record | None:
+    return next((each for each in getweakrefs(module) if isinstance(each, _Record)), None)
+
+
+def record(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
+    """Note how a module became real."""
+    if not all_plain(given.values()):
+        given = {name: summarize(each) for name, each in given.items()}
+    if not all_plain(values.values()):
+        values = {name: summarize(each) for name, each in values.items()}
+    record_fast(module, recipe, given, values, call)
+
+
+def summarize(value: Any, outer: tuple[int, ...] = ()) -> Any:
+    if type(value) in PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        return value
+    if id(value) not in outer:
+        outer = (*outer, id(value))
+        if type(value) in (list, tuple, torch.Size):
+            return type(value)([summarize(each, outer) for each in value])
+        if type(value) is dict:
+            return {name: summarize(each, outer) for name, each in value.items()}
+    return OpaqueArgument(type(value).__name__)
+
+
+def summarize_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call as they are remembered: nothing of them is kept alive."""
+    return tuple([_short(each) for each in args]), {name: _short(each) for name, each in kwargs.items()}
+
+
+def _short(value: Any) -> Any:
+    return value.shape if isinstance(value, torch.Tensor) else describe(value)

@@ -1,0 +1,50 @@
+"""Values for trial constructions: numbers for parameters of which nothing is known, and a module built with them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+from lazify._inference.call_values import derived, is_derived
+from lazify._inference.solver import SENTINELS
+from lazify._isolation import CopySources, construct_on_fakes
+from lazify._recipe.construction import construct_new
+from lazify._recipe.recipe import Recipe
+
+__all__ = ["construct_preview", "format_values", "starting_values", "unknown_names"]
+
+
+def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
+    """The inferred parameters that the user did not pass and that no rule computes from constructor arguments."""
+    return [name for name in recipe.rules if name not in given and not is_derived(recipe, name)]
+
+
+def construct_preview(
+    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]
+) -> tuple[nn.Module, CopySources]:
+    """A module built on fakes, and the sources of the copies in it: the user's own modules and tensors.
+
+    Raises:
+        Exception: whatever the constructor raises.
+    """
+    return construct_on_fakes(
+        functools.partial(construct_new, recipe), given, derived(recipe, given, values), (recipe.wrapped,)
+    )
+
+
+def starting_values(names: list[str]) -> Iterator[dict[str, Any]]:
+    """Values to start with: different ones for all names, in several orders, then one for all names."""
+    numbers = (*SENTINELS, 64, 16, 1)
+    for shift in range(len(numbers)):
+        yield {name: numbers[(shift + index) % len(numbers)] for index, name in enumerate(names)}
+    if len(names) > 1:
+        for number in numbers:
+            yield dict.fromkeys(names, number)
+
+
+def format_values(values: Mapping[str, Any]) -> str:
+    """Values by name, as an error message shows them."""
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())

@@ -1,0 +1,133 @@
+"""Taking back: what brings random states, constructor arguments and attributes to what they were."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from lazify._module_tree import STATE_KEY
+from lazify._torch import COMPILED_CALL
+
+__all__ = ["Random", "Restore", "apply_diff", "diff", "random_state", "snapshot", "snapshot_dict"]
+
+Random: TypeAlias = "Sequence[tuple[Callable[[torch.Tensor], Any], torch.Tensor]]"
+
+
+def random_state(device: torch.device | None) -> Random:
+    """What restores the random state: of the CPU, and of the device where parameters will be drawn."""
+    cpu = torch.default_generator
+    states: list[Any] = [(cpu.set_state, cpu.get_state())]
+    if device is not None and device.type not in ("cpu", "meta"):
+        backend = torch.get_device_module(device)
+        states.append((lambda state: backend.set_rng_state(state, device), backend.get_rng_state(device)))
+    return states
+
+
+Restore: TypeAlias = "Callable[[], object]"
+
+
+def snapshot(values: Iterable[Any], tensors_too: bool, seen: set[int] | None = None) -> list[Restore]:
+    """What brings constructor arguments back to what they are now, should constructor or call change them.
+
+    Containers and modules, however nested; the values of tensors only if asked, since they take memory.
+    """
+    found: list[Restore] = []
+    seen = set() if seen is None else seen
+    for value in values:
+        if id(value) in seen:
+            continue
+        if isinstance(value, (list, dict, set)):
+            seen.add(id(value))
+            found.append(functools.partial(_refill, value, list(value.items() if isinstance(value, dict) else value)))
+        if isinstance(value, (list, tuple, set)):
+            found += snapshot(value, tensors_too, seen)
+        elif isinstance(value, dict):
+            found += snapshot(value.values(), tensors_too, seen)
+        elif isinstance(value, nn.Module):
+            found += _module_restorers(value, tensors_too)
+    return found
+
+
+def _refill(container: Any, content: list[Any]) -> None:
+    if isinstance(container, list):
+        container[:] = content
+    else:
+        container.clear()
+        container.update(content)
+
+
+def _module_restorers(module: nn.Module, tensors_too: bool) -> Iterator[Restore]:
+    state = vars(module)
+    if STATE_KEY in state or COMPILED_CALL in state:
+        return  # lazy, or being made by another thread: its own first call undoes itself
+    for each in state.values():
+        if isinstance(each, (dict, set)):
+            yield functools.partial(_refill, each, list(each.items() if isinstance(each, dict) else each))
+    yield functools.partial(_refill, state, list(state.items()))
+    for tensor in (*module._parameters.values(), *module._buffers.values()):
+        if tensor is not None:
+            yield functools.partial(
+                _restore_tensor, tensor, tensor.data, tensor.detach().clone() if tensors_too else None
+            )
+    for child in list(module._modules.values()):
+        if child is not None:
+            yield from _module_restorers(child, tensors_too)
+
+
+def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tensor | None) -> None:
+    tensor.data = data  # the same storage: others may share it
+    if values is not None:
+        data.copy_(values)
+
+
+# ---------------------------------------------------------------------------------------------
+# What was done to attributes in between
+
+#: Of a module's `__dict__`: its values, and for dicts in it what they hold, in order.
+_Contents: TypeAlias = "dict[str, Any]"
+REMOVED = object()
+
+
+def snapshot_dict(state: dict[str, Any]) -> _Contents:
+    return {
+        name: dict(value) if isinstance(value, dict) else value
+        for name, value in state.items()
+        if name != COMPILED_CALL
+    }
+
+
+def diff(before: _Contents, state: dict[str, Any]) -> _Contents:
+    """What hooks did to a module since it was built: for each attribute, or key of a dict in it, the new value."""
+    after = snapshot_dict(state)
+    diff: _Contents = {}
+    for name in {**before, **after}:
+        old, new = before.get(name, REMOVED), after.get(name, REMOVED)
+        if isinstance(old, dict) and isinstance(new, dict):
+            inside = {k: new.get(k, REMOVED) for k in {**old, **new} if new.get(k, REMOVED) is not old.get(k, REMOVED)}
+            if inside:
+                diff[name] = inside
+        elif new is not old:
+            diff[name] = new
+    return diff
+
+
+def apply_diff(before: _Contents, diff: _Contents, state: dict[str, Any]) -> None:
+    """Do the same to the module built anew; its hooks have other numbers, in the same order."""
+    for name, change in diff.items():
+        if isinstance(before.get(name), dict) and isinstance(change, dict):
+            renumbered = dict(zip(before[name], state[name], strict=False)) if "_hooks" in name else {}
+            for key, value in change.items():
+                _put(state[name], renumbered.get(key, key), value)
+        else:
+            _put(state, name, change)
+
+
+def _put(container: dict[Any, Any], key: Any, value: Any) -> None:
+    if value is REMOVED:
+        container.pop(key, None)
+    else:
+        container[key] = value

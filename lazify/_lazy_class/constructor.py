@@ -1,0 +1,84 @@
+"""The constructor of a lazy class: bind the arguments, then attach a lazy state, or construct the real module at once.
+
+In: a recipe and the arguments of the user. Out: an instance with a lazy state, or, if nothing is left to infer, the
+real module.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from lazify._deferred.state import STATE_KEY, LazyState
+from lazify._recipe.binding import NOT_GIVEN, positional_binder
+from lazify._recipe.construction import construct, construction_context
+from lazify._recipe.recipe import Recipe
+from lazify._recipe.signature_reading import VARIADIC
+
+__all__ = ["RECIPE", "init_lazy", "is_original_construction"]
+
+#: Class attribute that holds the recipe, of lazy classes and of decorated classes.
+RECIPE = "_lazify_recipe"
+
+
+def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """`__init__` of a lazy class, with the signature that `wrapt.FunctionWrapper` asks for."""
+    __tracebackhide__ = True  # IPython and pytest show the line of the user that constructs wrongly
+    binder = recipe.binders_by_call_shape.get((*kwargs, len(args)))
+    given = bind_or_construct(recipe, module, args, kwargs) if binder is None else binder(*args, **kwargs)
+    on_inner_lazy = construction_context.on_inner_lazy
+    if given is not None and (on_inner_lazy is None or not on_inner_lazy(module, recipe, given)):
+        module.__dict__[STATE_KEY] = LazyState(recipe, given)
+
+
+def bind_or_construct(
+    recipe: Recipe, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Constructor arguments by name; None if nothing is left to infer, and the real module has been constructed.
+
+    The recipe keeps a fast binder for calls of the same shape.
+    """
+    __tracebackhide__ = True
+    given = _bind(recipe, args, kwargs)
+    if given.keys() >= recipe.rules.keys():
+        construct(module, recipe, given)
+        return None
+    if recipe.extra_parameters and not recipe.extra_parameters.keys() <= given.keys():
+        recipe.bind_strictly(module, *args, **kwargs)  # raises if a required parameter is missing
+    if not any(p.kind in VARIADIC for p in recipe.signature_with_self.parameters.values()):
+        recipe.binders_by_call_shape[(*kwargs, len(args))] = positional_binder(given)
+    return given
+
+
+def _bind(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments by name. Python itself binds them, so errors have the text of Python's own."""
+    __tracebackhide__ = True
+    bound = recipe.bind(None, *args, **kwargs)
+    given = {name: value for name, value in bound.items() if value is not NOT_GIVEN}
+    del given["self"]
+    return given
+
+
+def is_original_construction(cls: type, args: Any, kwargs: Any, decorated: type | None = None) -> bool:
+    """Whether a call of a decorated class's constructor means the original constructor, not the lazified one.
+
+    It does when a subclass with a constructor of its own calls `super().__init__`. It also does when the class
+    constructs itself inside its own constructor (a recursive module) with arguments of the original signature.
+
+    Args:
+        cls: the class of the instance under construction.
+        args, kwargs: arguments of the call, without `self`.
+        decorated: the decorated class whose constructor is called, if that is known.
+    """
+    definer = next(base for base in cls.__mro__ if "__init__" in base.__dict__)
+    recipe: Recipe | None = definer.__dict__.get(RECIPE)
+    if recipe is None or (decorated is not None and definer is not decorated):
+        return True
+    if any(issubclass(cls, each) for each in construction_context.classes):
+        try:
+            recipe.original_signature.bind(*args, **kwargs)
+        except TypeError:
+            return False
+        return True
+    return False

@@ -1,0 +1,106 @@
+"""`@lazify`: the class itself gets the lazified constructor.
+
+user calls Decorated(...)        ->  an instance of the lazy class of `Decorated`
+subclass calls super().__init__  ->  the original constructor
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from torch import nn
+
+from lazify._deferred.state import lazy_state
+from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
+from lazify._lazy_class.documentation import class_doc, with_lazy_signature
+from lazify._lazy_class.factory import make_lazy_class, metaclass_for_lazy
+from lazify._lazy_class.instance import LazyInstance
+from lazify._lazy_class.pickling import find_lazy_class
+from lazify._recipe.construction import original_init, set_class
+from lazify._recipe.recipe import Recipe, compile_recipe
+from lazify._recipe.rules import Axis
+from lazify.errors import compose
+
+__all__ = ["decorate"]
+
+M = TypeVar("M", bound=nn.Module)
+
+#: Class attribute of a decorated class that holds its lazy class, in a tuple: `autoreload` of IPython would follow the
+#: bare class, which is derived from the decorated one, without end.
+LAZY_CLASS = "_lazify_class"
+
+
+def decorate(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M]:
+    """Replace the constructor of `cls`, in place, by the lazified one."""
+    recipe = compile_recipe(cls, options, decorated=True)
+    setattr(cls, RECIPE, recipe)
+    setattr(cls, LAZY_CLASS, (make_lazy_class(recipe),))
+
+    def __init__(wrapped: Any, self: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        __tracebackhide__ = True
+        if is_original_construction(type(self), args, kwargs, cls):
+            _refuse_rules_as_defaults(recipe, args, kwargs)
+            original_init(self, recipe, args, kwargs)
+        else:
+            lazy = lazy_class_of_decorated(type(self))
+            init_lazy(getattr(lazy, RECIPE), wrapped, self, args, kwargs)
+            if lazy_state(self) is not None:
+                set_class(self, lazy)
+
+    setattr(cls, "__init__", with_lazy_signature(recipe, __init__, recipe.original_init))
+    if recipe.original_new is not None:
+        _replace_new(cls, recipe)
+    if recipe.original_metaclass_call is not None:
+        setattr(cls, "__class__", metaclass_for_lazy(type(cls)))
+    cls.__doc__ = class_doc(recipe)
+    return cls
+
+
+def _replace_new(cls: type[nn.Module], recipe: Recipe) -> None:
+    """Replace `__new__`: lazy instances are made without the `__new__` of the class."""
+    new = recipe.original_new
+    assert new is not None
+
+    def __new__(wrapped: Any, _: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        constructed_class, *others = args
+        if is_original_construction(constructed_class, others, kwargs, cls):
+            return new(*args, **kwargs)
+        return object.__new__(constructed_class)
+
+    setattr(cls, "__new__", with_lazy_signature(recipe, __new__, new))
+
+
+def _refuse_rules_as_defaults(recipe: Recipe, args: Any, kwargs: Any) -> None:
+    """Require arguments for parameters whose default is a rule (`dim=axis(1)`): a rule is not a value.
+
+    Raises:
+        TypeError: if one is missing in a call of the original constructor.
+    """
+    marked = [p for p in recipe.original_signature.parameters.values() if isinstance(p.default, Axis)]
+    if not marked:
+        return
+    bound = recipe.original_signature.bind_partial(*args, **kwargs).arguments
+    for p in marked:
+        if p.name not in bound:
+            raise TypeError(
+                compose(
+                    f"{recipe.wrapped.__name__}.__init__() missing the argument {p.name!r}",
+                    [("why", "a subclass that calls it sees the original constructor, where nothing is inferred")],
+                    f"super().__init__(..., {p.name}=...)",
+                )
+            )
+
+
+def lazy_class_of_decorated(cls: type[nn.Module], _: Any = None) -> type[nn.Module]:
+    """The lazy class of a decorated class or of a subclass that inherits its constructor, made when first needed."""
+    if issubclass(cls, LazyInstance):  # `type(self)(...)` in a method of a lazy instance
+        return cls
+    held: tuple[type[nn.Module]] | None = cls.__dict__.get(LAZY_CLASS)
+    if held is None:
+        base: Recipe = getattr(cls, RECIPE)
+        held = (make_lazy_class(compile_recipe(cls, base.options, decorated=True)),)
+        setattr(cls, LAZY_CLASS, held)
+    return held[0]
+
+
+find_lazy_class[True] = lazy_class_of_decorated

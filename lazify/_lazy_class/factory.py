@@ -1,0 +1,170 @@
+"""Making lazy classes: a subclass of `LazyInstance` and of the wrapped class, with the lazified constructor.
+
+recipe  ->  names that only the real module can answer, class attributes, constructor, metaclass  ->  lazy class
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+from weakref import WeakValueDictionary
+
+import wrapt
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from lazify._deferred.operations import own_methods
+from lazify._first_call.attempt import materialize_and_call
+from lazify._lazy_class.attributes import ClassAttribute, class_attribute_names, not_materialized_message, state_of
+from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
+from lazify._lazy_class.documentation import class_doc, with_lazy_signature
+from lazify._lazy_class.instance import LazyInstance
+from lazify._lazy_class.pickling import find_lazy_class
+from lazify._recipe.construction import subclass_without_hooks
+from lazify._recipe.recipe import Recipe, compile_recipe
+from lazify._recipe.signature_reading import ORIGINAL_KEY, call_signature, original_function
+from lazify._recipe.torch_nn_table import KNOWN
+from lazify.errors import NotMaterializedError
+
+__all__ = ["lazy_class", "make_lazy_class", "metaclass_for_lazy"]
+
+M = TypeVar("M", bound=nn.Module)
+
+#: Methods of containers that depend on the submodules, which a lazy instance does not have yet.
+CONTAINER_METHODS = ("__len__", "__iter__", "__getitem__", "__contains__", "__reversed__")
+
+#: Id of the wrapped class and identities of the options -> lazy class, while anything refers to it.
+_lazy_classes: WeakValueDictionary[tuple[int, Any], type[nn.Module]] = WeakValueDictionary()
+
+
+@wrapt.synchronized
+def lazy_class(wrapped: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M]:
+    """The lazy class of `wrapped` with these options, the same one each time.
+
+    It is found by the class itself, not by its name: two classes may have the same name.
+    """
+    key = (id(wrapped), options and tuple((name, _identity(rule)) for name, rule in options))
+    lazy = _lazy_classes.get(key)
+    if lazy is None:
+        lazy = _lazy_classes[key] = make_lazy_class(compile_recipe(wrapped, options))
+    return lazy  # type: ignore[return-value]
+
+
+find_lazy_class[False] = lazy_class
+
+
+def _identity(rule: Any) -> Any:
+    """The rule itself if it can be compared by equality, else its id. (The lazy class keeps the rule alive.)"""
+    try:
+        hash(rule)
+    except TypeError:
+        return id(rule)
+    return rule
+
+
+def make_lazy_class(recipe: Recipe) -> type[nn.Module]:
+    """A new subclass of the wrapped class whose instances are lazy. The wrapped class itself is not changed."""
+    wrapped = recipe.wrapped
+    metaclass: Any = type(wrapped) if recipe.original_metaclass_call is None else metaclass_for_lazy(type(wrapped))
+    # Tools of torch, Dynamo above all, recognise lazy modules by `LazyModuleMixin`. As the last base it adds no method.
+    torch_class = () if issubclass(wrapped, LazyModuleMixin) else (LazyModuleMixin,)
+    lazy: type[nn.Module] = subclass_without_hooks(
+        metaclass, recipe.name, (LazyInstance, wrapped, *torch_class), _namespace(recipe)
+    )
+    return lazy
+
+
+def _namespace(recipe: Recipe) -> dict[str, Any]:
+    """The attributes of a lazy class."""
+    wrapped = recipe.wrapped
+    namespace: dict[str, Any] = {
+        "__module__": module_for(recipe),
+        "__qualname__": recipe.name,
+        "__doc__": class_doc(recipe),
+        RECIPE: recipe,
+        "forward": _forward(wrapped),
+        "cls_to_become": wrapped,
+        **own_methods(wrapped),
+    }
+    if wrapped.get_extra_state is not nn.Module.get_extra_state:
+        namespace["get_extra_state"] = _get_extra_state(wrapped)
+    if not recipe.decorated:
+        namespace["__init__"] = with_lazy_signature(recipe, functools.partial(init_lazy, recipe), recipe.original_init)
+    if recipe.original_new is not None:
+        namespace["__new__"] = with_lazy_signature(recipe, _new, recipe.original_new)
+    for name in class_attribute_names(wrapped):
+        namespace.setdefault(name, ClassAttribute(name))
+    for name in CONTAINER_METHODS:
+        if hasattr(wrapped, name):
+            namespace[name] = _not_materialized(name)
+    if hasattr(wrapped, "__len__"):
+        namespace["__bool__"] = lambda self: True
+    return namespace
+
+
+def module_for(recipe: Recipe) -> str:
+    """`__module__` of a lazy class: the module in which its name refers to it, or to nothing else.
+
+    It is `lazify.nn` for a class of torch with its default rules, the module of the wrapped class if the name is free
+    there, else `lazify`.
+    """
+    if recipe.options is None and recipe.wrapped in KNOWN:
+        return "lazify.nn"
+    module = recipe.wrapped.__module__
+    return "lazify" if hasattr(sys.modules.get(module), recipe.name) and not recipe.decorated else module
+
+
+# ---------------------------------------------------------------------------------------------
+# Methods of lazy classes
+
+
+def _new(wrapped: Any, _: None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`__new__`: `__new__` of the wrapped class is called by materialization, with all arguments."""
+    return object.__new__(args[0])
+
+
+def _forward(wrapped: type[nn.Module]) -> Callable[..., Any]:
+    @functools.wraps(wrapped.forward)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return materialize_and_call(self, args, kwargs, "forward")
+
+    return forward
+
+
+def _get_extra_state(wrapped: type[nn.Module]) -> Callable[..., Any]:
+    """`get_extra_state`, which `state_dict` calls: that of the module in the preview."""
+
+    def get_extra_state(self: nn.Module) -> Any:
+        preview = state_of(self).preview_for(self)
+        return wrapped.get_extra_state(self if preview is None or preview.module is None else preview.module)
+
+    return get_extra_state
+
+
+def _not_materialized(name: str) -> Callable[..., NoReturn]:
+    """A method that raises `NotMaterializedError`."""
+
+    def method(self: LazyInstance, *args: Any) -> NoReturn:
+        raise NotMaterializedError(not_materialized_message(self, name))
+
+    return method
+
+
+def metaclass_for_lazy(metaclass: Any) -> Any:
+    """A metaclass derived from `metaclass` that constructs lazy instances without the `__call__` of `metaclass`."""
+    call = original_function(metaclass.__call__)
+
+    def __call__(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_original_construction(cls, args, kwargs):
+            return call(cls, *args, **kwargs)
+        return type.__call__(cls, *args, **kwargs)
+
+    setattr(__call__, ORIGINAL_KEY, call)
+    namespace = {
+        "__call__": __call__,
+        "__signature__": property(lambda cls: call_signature(cls.__init__)),
+        "__module__": metaclass.__module__,
+    }
+    return type(metaclass)(metaclass.__name__, (metaclass,), namespace)

@@ -1,0 +1,196 @@
+"""`LazyInstance`: what the instances of every lazy class have in common until they are materialized.
+
+Each method says here what it is for. Longer ones are functions in the files beside this one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from copy import copy, deepcopy
+from dataclasses import replace
+from typing import Any, ClassVar, NoReturn, cast
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.utils.hooks import RemovableHandle
+
+from lazify._deferred.operations import Operation, RecordsOperations
+from lazify._deferred.state import STATE_KEY, lazy_state
+from lazify._first_call.attempt import call, materialize_and_call, materialize_with
+from lazify._isolation.restoring import random_state
+from lazify._lazy_class.apply_now import apply_now
+from lazify._lazy_class.attributes import (
+    delete_attribute,
+    known_names,
+    not_materialized_message,
+    read_attribute,
+    set_attribute,
+    state_of,
+)
+from lazify._lazy_class.constructor import RECIPE
+from lazify._lazy_class.documentation import instance_html, instance_text
+from lazify._lazy_class.loading import load_from_state_dict
+from lazify._lazy_class.pickling import pickle_reference, restore_state, saved_state, unpickle
+from lazify._recipe.recipe import Recipe
+from lazify._torch import DYNAMO_HOOK, tree_map_only, without_symbolic_sizes
+from lazify.errors import DefinitionError, NotMaterializedError, compose
+
+__all__ = ["LazyInstance"]
+
+
+class LazyInstance(RecordsOperations):
+    """First base of every lazy class. Materialization changes the class of an instance to the wrapped class."""
+
+    _lazify_recipe: ClassVar[Recipe]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse subclasses of lazy classes, and skip `__init_subclass__` of the wrapped class (registries)."""
+        if RECIPE not in cls.__dict__:
+            wrapped = getattr(cls, RECIPE).wrapped.__name__
+            raise DefinitionError(
+                compose(
+                    f"{cls.__name__} subclasses a lazy class",
+                    [
+                        ("lazy class", f"Lazy{wrapped}"),
+                        ("an instance becomes", f"{wrapped}, which would lose {cls.__name__}"),
+                    ],
+                    f"class {cls.__name__}({wrapped}): ...\nLazy{cls.__name__} = lazify({cls.__name__})",
+                )
+            )
+
+    # materialization
+
+    __call__ = call
+
+    def _infer_parameters(self, module: Any, args: Any, kwargs: Any = None) -> None:
+        """Materialize without a call. Dynamo calls this before it traces a lazy module, with fakes of the arguments."""
+        args, kwargs = tree_map_only(torch.Tensor, without_symbolic_sizes, (tuple(args), dict(kwargs or {})))
+        materialize_and_call(module, args, kwargs, None)
+
+    def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """Materialize for this input without a call, as lazy modules of torch do."""
+        materialize_and_call(cast("nn.Module", self), args, kwargs, None)
+
+    def has_uninitialized_params(self) -> bool:
+        """Whether any parameter or buffer is uninitialized, submodules included; True if that is not known yet."""
+        module = cast("nn.Module", self)
+        try:
+            return any(map(is_lazy, (*module.parameters(), *module.buffers())))
+        except NotMaterializedError:
+            return True
+
+    def materialize_like_copy(self) -> bool:
+        """Materialize without a call if this is a deep copy whose original, or another copy of it, is materialized.
+
+        Random number generators are left as they are: they advanced when the first of the copies was materialized.
+
+        Returns:
+            Whether the instance has been materialized.
+        """
+        module = cast("nn.Module", self)
+        state = lazy_state(module)
+        if state is None or state.history.copy_group is None or "plan" not in state.history.copy_group:
+            return False
+        plan = replace(state.history.copy_group["plan"], module=module)
+        generators = random_state(plan.device)
+        materialize_with(plan)
+        for restore, before in generators:
+            restore(before)
+        return True
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool, *lists: list[str]
+    ) -> None:
+        """Materialize from the saved shapes and load; see `load_from_state_dict`."""
+        load_from_state_dict(cast("nn.Module", self), state_dict, prefix, local_metadata, strict, lists)
+
+    def _replicate_for_data_parallel(self) -> NoReturn:
+        raise NotMaterializedError(not_materialized_message(self, "_replicate_for_data_parallel"))
+
+    # operations
+
+    def _lazify_apply_now(self, operation: Operation) -> Any:
+        return apply_now(cast("nn.Module", self), operation)
+
+    def _lazify_record(self, operation: Operation, handle: RemovableHandle | None = None) -> None:
+        state_of(self).record(operation, handle)
+
+    def _apply_from_parent(self, operation: Operation, live: bool) -> None:
+        history = state_of(self).writable_history()
+        history.operations.append(operation)
+        if history.preview is not None:
+            history.preview.apply(operation, live)
+
+    def _hook_handles(self) -> dict[int, RemovableHandle]:
+        return state_of(self).writable_history().handles
+
+    # attributes
+
+    def __getattr__(self, name: str) -> Any:
+        state = vars(self).get(STATE_KEY)
+        if state is not None:
+            return read_attribute(cast("nn.Module", self), state, name, sys._getframe(1))
+        if isinstance(self, LazyInstance):  # its constructor has not run
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self, name)  # another thread has just materialized it: read the attribute of the real module
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "__class__":
+            object.__setattr__(self, name, value)
+        else:
+            set_attribute(cast("nn.Module", self), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delete_attribute(cast("nn.Module", self), name)
+
+    def __dir__(self) -> Iterable[str]:
+        return sorted({*dir(type(self)), *known_names(cast("nn.Module", self))})
+
+    # text
+
+    def __repr__(self) -> str:
+        state = lazy_state(cast("nn.Module", self))
+        if state is None:  # another thread is materializing it
+            return object.__repr__(self)
+        return instance_text(state)
+
+    def _repr_html_(self) -> str:
+        return instance_html(cast("nn.Module", self))
+
+    # copies and pickles
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        state = state_of(self)
+        reference = pickle_reference(type(self), state.recipe)
+        return unpickle, reference, saved_state(cast("nn.Module", self), state.copy(copy))
+
+    def __setstate__(self, saved: tuple[Any, ...]) -> None:
+        restore_state(cast("nn.Module", self), saved)
+
+    def __copy__(self) -> Any:
+        """A shallow copy: it shares the constructor arguments and has a history of its own."""
+        twin = object.__new__(type(self))
+        twin.__setstate__(saved_state(cast("nn.Module", self), state_of(self).copy(copy)))
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A deep copy, which is materialized on its own by its first call.
+
+        If its parameters are used before, it is materialized like the first of its copy group that was.
+        """
+        twin = memo[id(self)] = object.__new__(type(self))
+        state = state_of(self)
+        copied = state.copy(lambda value: deepcopy(value, memo))
+        own = {name: deepcopy(value, memo) for name, value in vars(self).items() if name != STATE_KEY}
+        vars(twin).update(own, **{STATE_KEY: copied})
+        if copied.history.preview is not None:
+            copied.history.preview.set_owner(twin)
+        state.writable_history().copy_group = copied.writable_history().copy_group = (
+            {} if state.history.copy_group is None else state.history.copy_group
+        )
+        return twin
+
+
+setattr(LazyInstance, DYNAMO_HOOK, None)

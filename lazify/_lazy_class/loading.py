@@ -1,0 +1,55 @@
+"""Loading a checkpoint into a lazy instance.
+
+saved shapes determine the inferred values  ->  materialize, then load
+they do not                                 ->  record `load_state_dict` as an operation: loaded after the first call
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from lazify._deferred.operations import Operation
+from lazify._deferred.preview_submodule import report_missing_and_unexpected_keys
+from lazify._first_call.attempt import materialize_with
+from lazify._first_call.materialization import Plan
+from lazify._inference.from_checkpoint import saved_under, values_in
+from lazify._lazy_class.attributes import state_of
+
+__all__ = ["load_from_state_dict"]
+
+
+def load_from_state_dict(
+    module: nn.Module,
+    state_dict: Any,
+    prefix: str,
+    local_metadata: dict[str, Any],
+    strict: bool,
+    lists: tuple[list[str], ...],
+) -> None:
+    """`_load_from_state_dict` of a lazy instance, called by `load_state_dict` of it or of a module around it.
+
+    Args:
+        module: the lazy instance.
+        state_dict, prefix, local_metadata, strict: as of `nn.Module._load_from_state_dict`.
+        lists: missing keys, unexpected keys and error messages, to which `nn.Module` adds.
+
+    Raises:
+        InferenceError: if no values fit the saved shapes; the instance is still lazy, unchanged.
+    """
+    state = state_of(module)
+    saved = saved_under(state_dict, prefix)
+    if state.history.owner is not None:  # the owner of the preview records the tensors; here only names are compared
+        report_missing_and_unexpected_keys(module, state_dict, prefix, strict, *lists)
+        return
+    values = values_in(state.recipe, state.given, saved, prefix) if saved else None
+    if values is not None:
+        materialize_with(Plan(module, values, ((), {name: each.shape for name, each in saved.items()})))
+        module._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
+        return
+    report_missing_and_unexpected_keys(module, state_dict, prefix, strict, *lists)
+    if saved:
+        tensors = {name: each.detach().clone() for name, each in saved.items()}
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        state.record(Operation("load_state_dict", (tensors,), {"strict": False, "assign": assign}))

@@ -1,0 +1,230 @@
+"""The recipe of a lazy class: everything that does not depend on an instance. It is made once per class and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter, Signature
+from typing import Any
+
+from torch import nn
+
+from lazify._recipe.binding import binder, to_args_kwargs
+from lazify._recipe.checking import accepts, check_rules, nothing_to_infer
+from lazify._recipe.naming_conventions import conventional, guess_parameters
+from lazify._recipe.rules import Axis, Rule, Unknown
+from lazify._recipe.signature_reading import (
+    ANYTHING,
+    POSITIONAL,
+    SELF,
+    constructor_signature,
+    method_signature,
+    original_function,
+    without_parameters,
+)
+from lazify._recipe.torch_nn_table import is_unmodified_torch_class, table_row
+from lazify._torch import COMPILED_CALL
+
+__all__ = ["Recipe", "compile_recipe"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recipe:
+    """Description of one lazy class: how to construct an instance, and how to infer the missing arguments.
+
+    Attributes:
+        wrapped: the class of the module that a lazy instance becomes.
+        options: the normalized `exclude`; together with `wrapped` it identifies the recipe.
+        original_init: the `__init__` of `wrapped`, as it was before `@lazify` replaced it.
+        dict_template: the `__dict__` of an instance before `original_init` runs, to be copied.
+        original_signature: the parameters of `original_init`, without `self`.
+        signature_with_self: the parameters of the lazy class, with `self`.
+        rules: the rule of each inferred parameter; a rule follows those whose values it reads.
+        guessed: the inferred parameters whose rule is unknown or only suggested by their name.
+        extra_parameters: parameters of the lazy class that only rules read (`expansion_ratio`).
+        forward: the parameters of `forward`, without `self`.
+        bind: function that binds the arguments of the lazy class. The inferred parameters are optional, and so are the
+            extra parameters.
+        bind_strictly: like `bind`, but extra parameters without a default are required.
+        bind_forward: function that binds the arguments of `forward`.
+        init_takes_keywords: whether an instance can be constructed by `original_init(**arguments)`: the class is not
+            decorated, has no extra parameters, no `__new__` and no metaclass `__call__`, and its parameters are
+            neither positional-only nor variadic.
+        original_new: the `__new__` of `wrapped`, None if it is `object.__new__`.
+        original_metaclass_call: the `__call__` of the metaclass of `wrapped`, None if it is `type.__call__`.
+        call_is_default: whether `wrapped` has the `__call__` of `nn.Module`.
+        single_axis: (parameter, dimension, least number of dimensions) if the only rule is the size of one dimension
+            of the first argument of `forward`, and the class has nothing else that the fast path does not support.
+        decorated: whether `@lazify` changed `wrapped` itself.
+        solutions: cache of the values that the solver found, by constructor arguments and shapes of the call.
+        binders_by_call_shape: cache of faster functions that bind a construction with the same keywords and number of
+            positional arguments as an earlier one that passed `bind` and was lazy.
+    """
+
+    wrapped: type[nn.Module]
+    options: tuple[tuple[str, Any], ...] | None
+    original_init: Callable[..., None]
+    dict_template: dict[str, Any]
+    original_signature: Signature
+    signature_with_self: Signature
+    rules: Mapping[str, Rule]
+    guessed: frozenset[str]
+    extra_parameters: Mapping[str, Parameter]
+    forward: Signature
+    bind: Callable[..., dict[str, Any]]
+    bind_strictly: Callable[..., dict[str, Any]]
+    bind_forward: Callable[..., dict[str, Any]]
+    init_takes_keywords: bool
+    original_new: Callable[..., Any] | None
+    original_metaclass_call: Callable[..., Any] | None
+    call_is_default: bool
+    single_axis: tuple[str, int, int] | None
+    decorated: bool
+    solutions: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    binders_by_call_shape: dict[tuple[int | str, ...], Callable[..., dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Class name of a lazy instance in its `repr`."""
+        return f"Lazy{self.wrapped.__name__}"
+
+    @property
+    def display_name(self) -> str:
+        """Class name by which users construct lazy instances: a decorated class keeps its own name."""
+        return self.wrapped.__name__ if self.decorated else self.name
+
+    @property
+    def signature(self) -> Signature:
+        """Signature of a call of the lazy class."""
+        return Signature([p for name, p in self.signature_with_self.parameters.items() if name != SELF.name])
+
+    def to_args_kwargs(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The `(args, kwargs)` for the constructor of the wrapped class."""
+        return to_args_kwargs(
+            self.original_signature, {n: value for n, value in arguments.items() if n not in self.extra_parameters}
+        )
+
+
+def compile_recipe(
+    wrapped: type[nn.Module], options: tuple[tuple[str, Any], ...] | None, decorated: bool = False
+) -> Recipe:
+    """Recipe for `wrapped`: reads its signatures, chooses the rules and checks them."""
+    signature, forward = constructor_signature(wrapped), _forward_signature(wrapped)
+    chosen, guessed = choose_rules(wrapped, options, signature, forward)
+    rules, extra_parameters = check_rules(wrapped, chosen, signature, forward)
+    with_self = _with_self(signature)
+    signature_with_self = without_parameters(with_self, rules, extra_parameters.values())
+    optional = [p.replace(default=None) if p.default is p.empty else p for p in extra_parameters.values()]
+    init_name = f"{wrapped.__qualname__ if decorated else 'Lazy' + wrapped.__name__}.__init__"
+    original_new, original_metaclass_call = _original_new(wrapped), _original_metaclass_call(wrapped)
+    is_type_call = original_new is None and original_metaclass_call is None
+    init_takes_keywords = is_type_call and not decorated and not extra_parameters and _takes_keywords(signature)
+    call_is_default = wrapped.__call__ is nn.Module.__call__
+    return Recipe(
+        wrapped=wrapped,
+        options=options,
+        original_init=original_function(wrapped.__init__),
+        dict_template=_dict_template(wrapped),
+        original_signature=signature,
+        signature_with_self=signature_with_self,
+        rules=rules,
+        guessed=frozenset(guessed),
+        extra_parameters=extra_parameters,
+        forward=forward,
+        bind=binder(without_parameters(with_self, rules, optional), init_name, optional=rules),
+        bind_strictly=binder(signature_with_self, init_name, optional=rules),
+        bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
+        init_takes_keywords=init_takes_keywords,
+        original_new=original_new,
+        original_metaclass_call=original_metaclass_call,
+        call_is_default=call_is_default,
+        single_axis=_single_axis(rules, forward) if init_takes_keywords and call_is_default and not guessed else None,
+        decorated=decorated,
+    )
+
+
+def _forward_signature(wrapped: type[nn.Module]) -> Signature:
+    """Signature of `forward`. A class without a `forward` accepts anything: its constructor may set one."""
+    return ANYTHING if wrapped.forward is nn.Module.forward else method_signature(wrapped, "forward")
+
+
+def _original_new(wrapped: type) -> Callable[..., Any] | None:
+    """The undecorated `__new__` of `wrapped`, None if it is `object.__new__`."""
+    new: Callable[..., Any] = original_function(wrapped.__new__)
+    return None if new is object.__new__ else new
+
+
+def _original_metaclass_call(wrapped: type) -> Callable[..., Any] | None:
+    """The undecorated `__call__` of the metaclass of `wrapped`, None if it is `type.__call__`."""
+    call: Callable[..., Any] = original_function(type(wrapped).__call__)
+    return None if call is type.__call__ else call
+
+
+def _takes_keywords(signature: Signature) -> bool:
+    """Whether every parameter can be passed by keyword."""
+    by_keyword = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return all(p.kind in by_keyword for p in signature.parameters.values())
+
+
+def choose_rules(
+    wrapped: type[nn.Module],
+    options: tuple[tuple[str, Any], ...] | None,
+    signature: Signature,
+    forward: Signature,
+) -> tuple[dict[str, Any], set[str]]:
+    """Rules by inferred parameter, and the names of the parameters whose rule is a guess.
+
+    The parameters are those in `options` and those with an `axis` as their default; without either, those in the table
+    of torch.nn; without a row there, those that naming conventions suggest. A rule is a guess if it comes from naming
+    conventions, or from the table for a class that overrides torch's constructor or `forward`.
+    """
+    marked = {p.name: p.default for p in signature.parameters.values() if isinstance(p.default, Axis)}
+    row = table_row(wrapped, forward.parameters)
+    if options is not None or marked:
+        chosen: dict[str, Any] = {**marked, **dict(options or ())}
+    elif row is not None:
+        chosen = {name: rule for name, rule in row.inferred.items() if accepts(signature, name)}
+    elif wrapped.__module__.startswith("torch.nn.modules."):
+        chosen = {}  # a class of torch.nn without a row has no parameter to infer
+    else:
+        chosen = dict.fromkeys(guess_parameters(signature, forward.parameters))
+    if not chosen:
+        raise nothing_to_infer(wrapped, signature)
+    table = {} if row is None else {**row.inferred, **(row.named or {})}
+    guessed = set()
+    for name, rule in chosen.items():
+        if rule is None or (row is not None and rule is row.inferred.get(name)):
+            chosen[name] = table.get(name) or conventional(name, forward.parameters) or Unknown()
+            if name not in table or not is_unmodified_torch_class(wrapped):
+                guessed.add(name)
+    return chosen, guessed
+
+
+def _dict_template(wrapped: type[nn.Module]) -> dict[str, Any]:
+    """A `__dict__` to copy for each instance, with room for torch's compiled call.
+
+    CPython lets the instances of a class share the keys of their `__dict__`. A copy of this dict keeps the shared keys;
+    with keys of its own, each convolution would take about a kilobyte more memory.
+    """
+    try:
+        state = {} if hasattr(wrapped, "__del__") else object.__new__(wrapped).__dict__
+    except TypeError:  # an abstract class, or a base class written in C
+        state = {}
+    state[COMPILED_CALL] = None  # a copy of an empty dict would not share the keys
+    return state
+
+
+def _single_axis(rules: Mapping[str, Rule], forward: Signature) -> tuple[str, int, int] | None:
+    """The value of `Recipe.single_axis` for a class without other special features."""
+    first = next(iter(forward.parameters.values()), None)
+    if first is None or first.kind not in POSITIONAL or len(rules) != 1:
+        return None
+    ((name, rule),) = rules.items()
+    if not isinstance(rule, Axis) or rule.of not in (None, first.name):
+        return None
+    return name, rule.dim, max(rule.dim + 1, -rule.dim)
+
+
+def _with_self(signature: Signature) -> Signature:
+    """Signature with `self` as an additional first parameter."""
+    return signature.replace(parameters=[SELF, *signature.parameters.values()])

@@ -1,0 +1,209 @@
+"""Making a whole model real from shapes alone.
+
+model, shapes -> rehearsal: the model runs on fakes, each lazy module becomes one on fakes at its first call
+              -> plans: the values found; everything is taken back
+              -> each lazy module is built with its values, in the order in which they were constructed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import importlib
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from lazify._deferred.operations import attached
+from lazify._deferred.state import lazy_state
+from lazify._first_call.attempt import materialize_with
+from lazify._first_call.materialization import Completed, Plan, TrialKind, call_stack, plans_of
+from lazify._isolation import TrialMode, isolated
+from lazify._isolation.copies import copied
+from lazify._isolation.fakes import TrialFunctions
+from lazify._isolation.trial import consume, real_trial
+from lazify._module_tree import own_tensors, walk
+from lazify._nested import children
+from lazify._recipe.construction import neutral_contexts
+from lazify._torch import fakes_cannot_follow
+from lazify.errors import InferenceError, compose
+
+__all__ = ["materialize"]
+
+logger = logging.getLogger("lazify")
+M = TypeVar("M", bound=nn.Module)
+
+
+def materialize(
+    model: M, *args: Any, device: Any = None, strict: bool = True, progress: bool = False, **kwargs: Any
+) -> M:
+    """Make every lazy module in `model` real from the shapes of its input: nothing is computed.
+
+    Fake tensors run through the model; then real parameters are made, in the order in which the lazy modules were
+    constructed, so that under a seed they are those of the eager model. Buffers, modes and hooks stay as they are.
+    Where values decide how `forward` goes on, it runs once on real tensors, in eval mode and without gradients.
+
+    Args:
+        model: a module with lazy modules in it, or a lazy module.
+        *args: the arguments of a call. A tensor on the meta device, or a `torch.Size`, stands for one of its shape.
+        device: where the parameters go, `"meta"` included. Left out: to the input's device, or to the default device
+            where the input has none.
+        strict: whether lazy modules that the call does not reach are an error. If not, they stay lazy.
+        progress: show a bar on stderr, if tqdm is installed.
+        **kwargs: keyword arguments of the call.
+
+    Returns:
+        The model itself.
+
+    Raises:
+        InferenceError: if some lazy module is not reached, or if its values do not follow from the call.
+        Exception: whatever the model raises. In every case the model is what it was before.
+
+    >>> from lazify import lazify
+    >>> LazyConv2d, LazyLinear = lazify(nn.Conv2d), lazify(nn.Linear)
+    >>> model = nn.Sequential(LazyConv2d(8, 3), nn.Flatten(), LazyLinear(10))
+    >>> materialize(model, torch.empty(32, 3, 16, 16, device="meta"))[2]
+    Linear(in_features=1568, out_features=10, bias=True)
+    """
+    if all(lazy_state(module) is None for _, module in walk(model)):
+        return model
+    plans, unreached = _found(model, args, kwargs)
+    if strict and unreached:
+        raise _not_reached(unreached)
+    _build(plans, None if device is None else torch.device(device), progress)
+    return model
+
+
+def _not_reached(unreached: list[tuple[str, nn.Module]]) -> InferenceError:
+    return InferenceError(
+        compose(
+            f"the call does not reach {len(unreached)} lazy module{'s' * (len(unreached) != 1)} of the model",
+            [(path or "the model itself", f"{module!r}") for path, module in unreached],
+            "materialize(model, ..., strict=False)  # they stay lazy",
+        )
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# The rehearsal
+
+
+def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+    """The plans, and the lazy modules that the call does not reach."""
+    paths = {id(module): path for path, module in walk(model)}
+    try:
+        return contextvars.copy_context().run(_rehearsal, model, args, kwargs, TrialKind.ON_FAKES)
+    except InferenceError as error:
+        if not (path := paths.get(id(error.module))):
+            raise
+        headline, *facts = str(error).splitlines()
+        raise type(error)("\n".join([f"{headline}, at {path!r} in the model", *facts])) from error
+    except Exception as error:
+        if not fakes_cannot_follow(error):
+            raise
+        logger.info("the forward of %s depends on values (%s): it runs once for real", type(model).__name__, error)
+    return contextvars.copy_context().run(_rehearsal, model, args, kwargs, TrialKind.FOR_REAL)
+
+
+def _rehearsal(
+    model: nn.Module, args: Any, kwargs: Any, how: TrialKind
+) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+    """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""
+    calls = Completed()
+    device, default = _device_of(model), torch.get_default_device()
+    call_stack.calls.append(calls)
+    before, call_stack.calls.trial_kind = call_stack.calls.trial_kind, how
+    try:
+        with isolated(list(_real_modules(model)), _code_of(model), args, kwargs):
+            try:
+                mode: Any = TrialMode(meta_device=device) if how is TrialKind.ON_FAKES else real_trial()
+                with neutral_contexts(None if default.type == "cpu" else default), mode:
+                    _call(model, args, kwargs, mode if how is TrialKind.ON_FAKES else None, device)
+                unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]
+                return plans_of(calls), unreached
+            finally:
+                calls.rollback_all()
+    finally:
+        call_stack.calls.trial_kind = before
+        call_stack.calls.pop()
+
+
+def _call(model: nn.Module, args: Any, kwargs: Any, mode: TrialMode | None, device: torch.device) -> None:
+    """Call the model with copies of the arguments: with gradients on fakes, else without, in eval mode."""
+    with TrialFunctions(mode), torch.set_grad_enabled(mode is not None):
+        for module in _real_modules(model) if mode is None else ():
+            module.training = False
+        args, kwargs = copied((args, kwargs), mode, replaced=_stand_ins((args, kwargs), device))
+        consume(model(*args, **kwargs))
+
+
+def _real_modules(model: nn.Module) -> Iterator[nn.Module]:
+    """Those in the model, and those that lazy ones were given or that were attached to them."""
+    for _, module in walk(model):
+        state = lazy_state(module)
+        if state is None:
+            yield module
+        else:
+            for each in (*state.given.values(), *attached(state.history.operations)):
+                if isinstance(each, nn.Module):
+                    yield from _real_modules(each)
+
+
+def _code_of(model: nn.Module) -> list[Any]:
+    """What becomes part of the model: classes of its lazy modules, what they were given, what was done to them."""
+    states = [state for _, module in walk(model) if (state := lazy_state(module)) is not None]
+    return [
+        (each.recipe.wrapped, dict(each.given), [(done.args, done.kwargs) for done in each.history.operations])
+        for each in states
+    ]
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    """Where an input that does not exist is supposed to be: with the model's first tensor."""
+    first = next((tensor for _, module in walk(model) for tensor in own_tensors(module)), None)
+    return torch.get_default_device() if first is None else first.device
+
+
+def _stand_ins(value: Any, device: torch.device, outer: tuple[int, ...] = ()) -> dict[int, Any]:
+    """For sizes in nested arguments, and for tensors of the meta device, what runs through the model: by their ids."""
+    if isinstance(value, torch.Size):
+        return {id(value): torch.zeros(value, device=device)}
+    if isinstance(value, torch.Tensor):
+        return {id(value): torch.zeros_like(value, device=device)} if value.is_meta else {}
+    found: dict[int, Any] = {}
+    if id(value) not in outer:
+        for _, child in children(value) or ():
+            found.update(_stand_ins(child, device, (*outer, id(value))))
+    return found
+
+
+# ---------------------------------------------------------------------------------------------
+# Building
+
+
+def _build(plans: list[Plan], device: torch.device | None, progress: bool) -> None:
+    """Make them real, all or none."""
+    ordered = sorted(plans, key=lambda plan: lazy_state(plan.module).construction_index)  # type: ignore[union-attr]
+    calls = Completed()
+    call_stack.calls.append(calls)
+    try:
+        for plan in _with_bar(ordered, progress):
+            where = device or plan.device
+            materialize_with(dataclasses.replace(plan, device=None if where == torch.get_default_device() else where))
+    except BaseException:
+        calls.rollback_all()
+        raise
+    finally:
+        call_stack.calls.pop()
+
+
+def _with_bar(plans: list[Plan], progress: bool) -> Iterable[Plan]:
+    if progress:
+        with contextlib.suppress(ImportError):
+            bar: Iterable[Plan] = importlib.import_module("tqdm").tqdm(plans, desc="materialize", unit="module")
+            return bar
+    return plans

@@ -1,0 +1,200 @@
+"""What type checkers say of `lazify`: examples that must pass, and lines in them that must fail, run through both.
+
+The examples are in `tests/static`. A line that must fail has an ignore, and an ignore that is not needed is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lazify.__main__ import main
+
+HERE = Path(__file__).parent.parent / "static"
+ROOT = HERE.parent.parent
+
+EXAMPLES = ["function_form.py", "decorator_form.py", "shipped.py"]
+
+
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+
+
+def said(command: list[str], **environment: str) -> str:
+    """What a checker prints; empty if it found nothing."""
+    done = run(command, **environment)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def mypy(*files: Path, plugin: bool = False, stubs: Path = HERE) -> str:
+    pytest.importorskip("mypy")
+    cache = ROOT / ".mypy_cache" / ("with_plugin" if plugin else "without_plugin")  # else each run begins anew
+    cache.mkdir(parents=True, exist_ok=True)
+    config = cache / "mypy.ini"
+    config.write_text(f"[mypy]\nstrict = true\n{'plugins = lazify.mypy' if plugin else ''}\n")
+    command = ["mypy", "--config-file", str(config), "--cache-dir", str(cache), *map(str, files)]
+    return said(command, MYPYPATH=f"{stubs}:{HERE}")
+
+
+def pyright(directory: Path, *files: Path, stubs: Path = HERE) -> str:
+    pytest.importorskip("pyright")
+    config = {
+        "include": [os.path.relpath(each, directory) for each in files],
+        "stubPath": str(stubs),
+        "extraPaths": [str(HERE), str(ROOT)],
+        "typeCheckingMode": "standard",
+        "reportUnnecessaryTypeIgnoreComment": "error",
+        "reportUnusedExpression": "none",
+    }
+    written = directory / "pyrightconfig.json"
+    written.write_text(json.dumps(config))
+    done = run(["pyright", "--pythonpath", sys.executable, "-p", str(written), "--outputjson"])
+    found = json.loads(done.stdout)
+    assert found["summary"]["filesAnalyzed"] == len(files)  # paths that it cannot read it passes over
+    return "\n".join(_line(each) for each in found["generalDiagnostics"] if each["severity"] != "warning")
+
+
+def _line(diagnostic: dict[str, Any]) -> str:
+    """As pyright prints it."""
+    name, start = Path(diagnostic["file"]).name, diagnostic["range"]["start"]
+    place = f"{name}:{start['line'] + 1}:{start['character'] + 1}"
+    return f"{place} - {diagnostic['severity']}: {diagnostic['message']}"
+
+
+# ---------------------------------------------------------------------------------------------
+# As it is
+
+
+def test_mypy_without_a_plugin() -> None:
+    assert mypy(*(HERE / name for name in EXAMPLES)) == ""
+
+
+def test_pyright(tmp_path: Path) -> None:
+    assert pyright(tmp_path, *(HERE / name for name in EXAMPLES)) == ""
+
+
+def test_the_checks_can_fail(tmp_path: Path) -> None:
+    """Both report a wrong call, and an ignore that nothing needs."""
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "from torch import nn\nfrom lazify import lazify\nlazify(nn.Linear)()\nlazify(nn.Linear)(3)  # type: ignore\n"
+    )
+    for text, unneeded in ((mypy(wrong), "unused-ignore"), (pyright(tmp_path, wrong), "Unnecessary")):
+        assert "wrong.py:3" in text
+        assert unneeded in text
+
+
+# ---------------------------------------------------------------------------------------------
+# The plugin
+
+
+def test_mypy_with_the_plugin() -> None:
+    """In both forms; once more from mypy's cache; and what passes without the plugin passes with it."""
+    files = [HERE / "with_plugin.py", HERE / "decorator_form.py", HERE / "shipped.py"]
+    assert mypy(*files, plugin=True) == ""
+    assert mypy(*files, plugin=True) == ""
+
+
+def test_decorated_classes_of_another_module_from_the_cache(tmp_path: Path) -> None:
+    """What the plugin noted of a class is kept with it."""
+    user = tmp_path / "user.py"
+    for number in (1, 2):
+        user.write_text(f"from with_plugin import Decorated, Inheriting\nDecorated(4, {number}.0)\nInheriting()\n")
+        text = mypy(user, plugin=True)
+        assert "user.py:2" not in text
+        assert 'user.py:3: error: Missing positional argument "heads"' in text
+
+
+def test_what_the_cache_has_lost_is_not_guessed(tmp_path: Path) -> None:
+    """The cache holds no defaults: a class with a rule as a default goes unchecked, and gives no false error."""
+    user = tmp_path / "user_of_marked.py"
+    for number in (1, 2):
+        user.write_text(
+            "from decorator_form import Late\nfrom lazify import lazify\n"
+            f"lazify(Late)({number}, 2.0)\nlazify(Late, exclude='zork')()\n"
+        )
+        text = mypy(user, plugin=True)
+        assert "user_of_marked.py:3" not in text
+        assert "user_of_marked.py:4: error: Missing positional argument" in text
+
+
+def test_unknown_names_are_reported_at_their_line(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "from torch import nn\nfrom lazify import lazify\n\n"
+        'L = lazify(\n    nn.Linear,\n    exclude=["in_feature"],\n)\n\n\n'
+        '@lazify(exclude="dims")\nclass Block(nn.Module):\n    def __init__(self, dim: int) -> None: ...\n'
+    )
+    text = mypy(wrong, plugin=True)
+    assert "wrong.py:6: error: \"Linear\" has no constructor parameter 'in_feature'; it has in_features, " in text
+    assert "wrong.py:10: error: \"Block\" has no constructor parameter 'dims'; it has dim" in text
+    assert "Found 2 errors" in text
+
+
+# ---------------------------------------------------------------------------------------------
+# Stubs
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("stubs")
+    assert said(["lazify", "stub", "network", "-o", str(directory)], PYTHONPATH=str(HERE)) == ""
+    return directory
+
+
+def test_stubs_of_a_package(stubs: Path) -> None:
+    found = sorted(str(path.relative_to(stubs)) for path in stubs.rglob("*.pyi"))
+    assert found == ["network/__init__.pyi", "network/blocks.pyi"]
+    text = (stubs / "network/blocks.pyi").read_text()
+    assert "def __init__(self, out_channels: int, stride: int=1, *, act: Callable[[], nn.Module] | None=None" in text
+    assert "def __call__(cls, kernel_size: int | tuple[int, int], " in text
+    assert "@lazify" not in text
+
+
+def test_stubs_pass_mypy(stubs: Path) -> None:
+    assert mypy(HERE / "uses_network.py", *sorted(stubs.rglob("*.pyi")), stubs=stubs) == ""
+
+
+def test_stubs_pass_pyright(stubs: Path, tmp_path: Path) -> None:
+    assert pyright(tmp_path, HERE / "uses_network.py", *stubs.rglob("*.pyi"), stubs=stubs) == ""
+
+
+def test_stubs_are_the_same_each_time(stubs: Path, tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        command = ["lazify", "stub", "network.blocks", "-o", str(tmp_path / seed)]
+        assert said(command, PYTHONPATH=str(HERE), PYTHONHASHSEED=seed) == ""
+        for name in ("blocks", "__init__"):
+            made = tmp_path / seed / "network" / f"{name}.pyi"
+            assert made.read_text() == (stubs / "network" / f"{name}.pyi").read_text()
+
+
+def test_stub_beside_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "beside_me.py").write_text(
+        "from torch import nn\nfrom lazify import lazify\nLazyLinear = lazify(nn.Linear)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["stub", "beside_me"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'beside_me.pyi'}\n"
+    assert "LazyLinear: _LazyLinear" in (tmp_path / "beside_me.pyi").read_text()
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("no.such.module", "cannot import 'no.such.module': No module named 'no'"),
+        ("json", "there are no lazy classes in 'json'"),
+    ],
+)
+def test_stub_errors(module: str, words: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["stub", module])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err

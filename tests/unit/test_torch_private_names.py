@@ -1,0 +1,194 @@
+"""The private names of torch that lazify uses: each test fails when torch moves one."""
+
+import copy
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+import lazify
+from lazify import _torch
+
+PACKAGE = Path(lazify.__file__).parent
+
+
+def test_private_names_stay_in_one_file():
+    """`torch._x`, `nn.modules._x` and the like; `nn.Module`'s own underscore methods are its protocol."""
+    pattern = re.compile(r"\btorch\._\w+|\bfrom torch[\w.]* import _\w+|\bfrom torch\._\w+")
+    for path in PACKAGE.glob("*.py"):
+        if path.stem != "_torch":
+            assert not pattern.findall(path.read_text()), path.name
+
+
+def test_compiled_call_is_on_the_call_path():
+    module = nn.Linear(2, 2)
+    calls = []
+    module.__dict__[_torch.COMPILED_CALL] = lambda *args, **kwargs: calls.append(args) or module._call_impl(*args)
+    assert module(torch.zeros(1, 2)).shape == (1, 2)
+    assert len(calls) == 1
+    assert _torch.COMPILED_CALL not in vars(nn.Linear(2, 2))
+
+
+def test_any_autocast():
+    assert _torch.any_autocast() is False
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert _torch.any_autocast() is True
+
+
+def test_transforms_are_seen_and_left():
+    def inside(x):
+        assert _torch.inside_transform() is not None
+        with _torch.outside_transforms():
+            assert _torch.inside_transform() is None
+            made.append(nn.Linear(3, 2))
+        return made[-1](x).sum()
+
+    made = []
+    assert _torch.inside_transform() is None
+    torch.func.grad(inside)(torch.ones(3))
+    assert made[0](torch.ones(3)).requires_grad
+
+
+def test_is_made_here():
+    cpu, meta = torch.empty(1, device="cpu"), torch.empty(1, device="meta")
+    assert _torch.is_made_here(cpu)
+    assert not _torch.is_made_here(meta)
+    with torch.device("meta"):
+        assert _torch.is_made_here(meta)
+        assert not _torch.is_made_here(cpu)
+
+
+def test_function_modes():
+    assert _torch.function_modes() == 0
+    with torch.device("meta"):
+        assert _torch.function_modes() == 1
+
+
+def test_module_call_is_what_tracing_exchanges():
+    class Tracer(torch.fx.Tracer):
+        def call_module(self, *args):
+            seen.append(nn.Module.__call__ is _torch.MODULE_CALL)
+            return super().call_module(*args)
+
+    seen = []
+    Tracer().trace(nn.Sequential(nn.ReLU()))
+    assert seen == [False]
+    assert nn.Module.__call__ is _torch.MODULE_CALL
+
+
+def test_global_pre_hooks():
+    assert not _torch.GLOBAL_PRE_HOOKS
+    with torch_module.register_module_forward_pre_hook(lambda module, args: None):
+        assert _torch.GLOBAL_PRE_HOOKS
+
+
+def test_dynamo_asks_for_the_hook():
+    import torch._dynamo.variables.nn_module as dynamo
+
+    source = inspect.getsource(dynamo.initialize_lazy_module)
+    assert f'"{_torch.DYNAMO_HOOK}"' in source
+    assert "_infer_parameters(mod, " in source
+
+
+def test_lazy_handles_are_torchs():
+    """The three fields of a handle that are pointed at the real module's hooks."""
+    module = nn.Linear(2, 2)
+    handle = module.register_forward_hook(lambda *args: None, with_kwargs=True)
+    assert set(vars(handle)) == {"hooks_dict_ref", "id", "extra_dict_ref"}
+
+
+def test_dynamo_knows_lazy_modules_by_torchs_mixin():
+    from torch._dynamo.utils import is_lazy_module
+
+    assert is_lazy_module(lazify.lazify(nn.Linear)(3))
+
+
+def test_skip_dynamo():
+    @_torch.skip_dynamo
+    def hidden(x):
+        return x + torch.compiler.is_compiling()
+
+    torch._dynamo.reset()
+    assert torch.compile(hidden, backend="eager")(torch.zeros(1)) == 0
+    # and not traced into from a frame that is compiled: what stops there would be warned of
+    assert torch.compile(lambda x: hidden(x) * 2, backend="eager")(torch.zeros(1)) == 0
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="disable"):
+        torch.compile(lambda x: hidden(x) * 2, backend="eager", fullgraph=True)(torch.zeros(1))
+
+
+def test_this_code_resolves_dotted_names():
+    seen = []
+
+    class Watched(nn.Module):
+        def __getattr__(self, name):
+            seen.append(inspect.currentframe().f_back.f_code)
+            raise AttributeError(name)
+
+    for follow in (
+        lambda m: m.get_submodule("a"),
+        lambda m: torch.func.functional_call(m, {"a.weight": torch.ones(1)}, ()),
+    ):
+        seen.clear()
+        with pytest.raises((AttributeError, KeyError)):
+            follow(Watched())
+        assert seen[0] in _torch.FOLLOWING_PATHS
+
+
+def test_without_symbolic_sizes():
+    with _torch.FakeMode():
+        fake = torch.empty(2, 3)
+    assert _torch.without_symbolic_sizes(fake).shape == (2, 3)
+    real = torch.empty(2)
+    assert _torch.without_symbolic_sizes(real) is real
+
+
+def test_sharing_with_autograd():
+    weight = nn.Parameter(torch.ones(2))
+    assert not _torch.is_shared_with_autograd(weight)
+    out = weight.sum()
+    assert _torch.is_shared_with_autograd(weight)
+    del out
+
+
+def test_in_fake_mode():
+    assert not _torch.in_fake_mode()
+    with _torch.FakeMode():
+        assert _torch.in_fake_mode()
+        with _torch.unset_fake_mode():
+            assert not _torch.in_fake_mode()
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_copies_of_parameters_made_in_a_fake_mode_leave_the_mode_alone():
+    with _torch.FakeMode() as mode:
+        layer = nn.Linear(2, 3)
+        copied = copy.deepcopy(layer)
+    assert copied.weight.fake_mode is mode
+    assert copied.weight is not layer.weight
+
+
+def test_what_torch_allows_on_uninitialized_tensors():
+    assert torch.Tensor.half in _torch.ALLOWED_ON_UNINITIALIZED
+    assert torch.Tensor.detach not in _torch.ALLOWED_ON_UNINITIALIZED
+
+
+def test_without_torch_function():
+    with _torch.without_torch_function():
+        assert nn.UninitializedParameter().numel() == 0
+
+
+def test_is_fx_tracing():
+    seen = []
+
+    class Asking(nn.Module):
+        def forward(self, x):
+            seen.append(_torch.is_fx_tracing(x))
+            return x
+
+    torch.fx.symbolic_trace(Asking())
+    Asking()(torch.zeros(1))
+    assert seen == [True, False]
