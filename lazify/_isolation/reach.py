@@ -16,13 +16,13 @@ _NOT_USERS = (
 )
 
 
-def is_users(name: str | None) -> bool:
+def is_users(name: Any) -> bool:
     """Whether a module of this name is the user's, or of a library that builds modules (timm, monai).
 
     >>> is_users("timm.layers"), is_users("torch.nn"), is_users("collections")
     (True, False, False)
     """
-    return name is not None and name.partition(".")[0] not in _NOT_USERS
+    return isinstance(name, str) and name.partition(".")[0] not in _NOT_USERS
 
 
 @functools.lru_cache(maxsize=8192)

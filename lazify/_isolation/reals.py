@@ -36,7 +36,8 @@ class RealTrialMode(TorchDispatchMode):
         self.limit = limit
         self.generators: dict[torch.device, torch.Generator] = {}
         self.own: dict[StorageWeakRef, int] = {}
-        self.written: dict[StorageWeakRef, tuple[torch.Tensor, torch.Tensor, int, bool]] = {}
+        self.written: dict[StorageWeakRef, tuple[torch.Tensor, torch.Tensor]] = {}  # with copies of all their bytes
+        self.changed: dict[int, tuple[torch.Tensor, int, bool]] = {}  # id -> with version and `requires_grad` before
         for tensor in copies:
             self._note(tensor)
 
@@ -53,8 +54,11 @@ class RealTrialMode(TorchDispatchMode):
             if self.limit is not None and not writes:
                 self._refuse_or_pass(func, args, kwargs)
             made = self._drawn(func, args, kwargs, draws) if draws else func(*args, **kwargs)
-            for tensor in each_tensor(made):
-                self._note(tensor)
+            given = {id(each) for each in each_tensor([args, kwargs])}
+            if not func.is_view:  # a view, or an argument that comes back, is no memory of the run's own
+                for tensor in each_tensor(made):
+                    if id(tensor) not in given:
+                        self._note(tensor)
             return made
 
     # random numbers
@@ -82,20 +86,25 @@ class RealTrialMode(TorchDispatchMode):
         if tensor.layout is not torch.strided:
             return
         storage = StorageWeakRef(tensor.untyped_storage())
-        if storage not in self.own and storage not in self.written:
-            whole = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
-            self.written[storage] = (tensor, whole.clone(), tensor._version, tensor.requires_grad)
+        if storage in self.own:
+            return
+        if storage not in self.written:
+            self.written[storage] = (tensor, _bytes(tensor).clone())
+        base = tensor if tensor._base is None else tensor._base
+        self.changed.setdefault(id(base), (base, 0 if base.is_inference() else base._version, base.requires_grad))
 
     def undo(self) -> None:
         """Give tensors that the run changed their values back."""
         with without_dispatch_modes(), no_torch_function(), torch.no_grad():
-            for tensor, values, version, requires_grad in self.written.values():
+            for tensor, values in self.written.values():
+                _bytes(tensor).copy_(values)
+            for tensor, version, requires_grad in self.changed.values():
                 if tensor.requires_grad and not requires_grad:
-                    tensor.detach_()
-                torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage()).copy_(values)
+                    tensor.detach_()  # it was drawn into a graph
                 if not tensor.is_inference():
                     set_versions((tensor,), (version,))
         self.written.clear()
+        self.changed.clear()
 
     # memory
 
@@ -118,6 +127,11 @@ class RealTrialMode(TorchDispatchMode):
                     f"a trial run on real tensors may take {self.limit // 2**20} MB, "
                     f"has {taken // 2**20} MB and asked for {more // 2**20} MB more"
                 )
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    """All the memory that a tensor is a part of."""
+    return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
 
 
 def _predicted(func: Any, args: Any, kwargs: Any) -> int:

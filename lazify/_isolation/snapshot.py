@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -69,7 +70,8 @@ class Snapshot:
     def restore(self) -> None:
         """Write back what has changed since, and only that."""
         for restore, target, before in reversed(self._records):
-            restore(target, before)
+            with suppress(AttributeError, TypeError):  # what became read-only meanwhile
+                restore(target, before)
         self._settings.restore()
 
     # the walk
@@ -211,7 +213,7 @@ _slots_of: weakref.WeakKeyDictionary[type, tuple[MemberDescriptorType, ...]] = w
 
 def _slots(kind: type) -> tuple[MemberDescriptorType, ...]:
     if (found := _slots_of.get(kind)) is None:
-        users = (cls for cls in kind.__mro__ if is_users(cls.__module__))
+        users = (cls for cls in kind.__mro__ if is_users(cls.__module__) and "__slots__" in vars(cls))
         members = (each for cls in users for each in vars(cls).values())
         found = _slots_of[kind] = tuple(each for each in members if type(each) is MemberDescriptorType)
     return found

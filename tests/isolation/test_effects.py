@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.isolation.effects import EFFECTS, Effect
-from tests.isolation.worlds import WAYS, use
+from helpers.trial_effects import EFFECTS, Effect
+from helpers.trial_worlds import WAYS, use
 
 
 @pytest.mark.parametrize("way", WAYS)

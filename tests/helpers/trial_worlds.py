@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lazify import lazify, materialize
-from tests.isolation.effects import Effect, plain
+from helpers.trial_effects import Effect, plain
 
 
 def model_class(effects: list[Effect], name: str, by_value: bool) -> type[nn.Module]:
