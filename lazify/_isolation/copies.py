@@ -82,7 +82,7 @@ def _uncopied(traceback: TracebackType | None) -> Iterator[Any]:
 
 def _replacement(value: Any, mode: TrialMode | None, replaced: dict[int, Any]) -> Any:
     """What a run gets of an object that Python cannot copy."""
-    if isinstance(value, dict):  # one that takes every attribute for a key
+    if isinstance(value, dict) and type(value) is not dict:  # one that takes every attribute for a key
         twin = copy.copy(value)
         for key, each in copied(dict(value), mode, replaced={**replaced, id(value): twin}).items():
             twin[key] = each

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 import torch
@@ -205,9 +206,12 @@ class TrialFunctions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.Tensor.__deepcopy__:
-            return _copied(args[0], args[1], self.mode)
+            with no_torch_function():  # nor another such mode around this one
+                return _copied(args[0], args[1], self.mode)
         if self.mode is not None:
-            if (special := self._special(func, args, kwargs)) is not NotImplemented:
+            with no_torch_function():
+                special = self._special(func, args, kwargs)
+            if special is not NotImplemented:
                 return special
             args, kwargs = self.mode.faked(tuple(args)), self.mode.faked(kwargs)
         return func(*args, **kwargs) if self.recorder is None else self.recorder.run(func, args, kwargs)
@@ -248,6 +252,9 @@ def _copied(tensor: torch.Tensor, memo: dict[int, Any], mode: TrialMode | None) 
         return memo[id(tensor)]  # type: ignore[no-any-return]
     if not tensor.is_leaf and type(tensor) is FakeTensor:
         raise RuntimeError("Only Tensors created explicitly by the user support the deepcopy protocol at the moment.")
+    if mode is not None and tensor.dtype is torch.uint8 and _is_state_of_generator():
+        with unset_fake_mode():
+            return tensor.clone()
     if mode is None:
         with torch.enable_grad():
             twin = tensor.detach().clone().requires_grad_(tensor.requires_grad)
@@ -260,6 +267,18 @@ def _copied(tensor: torch.Tensor, memo: dict[int, Any], mode: TrialMode | None) 
         twin = mode.fake_of(tensor)
     memo[id(tensor)] = twin
     return twin
+
+
+def _is_state_of_generator() -> bool:
+    """Whether `copy.deepcopy` is at a random generator, which has its state from real tensors only."""
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(16):
+        if frame is None:
+            return False
+        if frame.f_code.co_name == "_reconstruct" and isinstance(frame.f_locals.get("x"), torch.Generator):
+            return True
+        frame = frame.f_back
+    return False
 
 
 # ---------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lazify import InferenceError, axis, lazify, materialize
 from lazify import nn as lnn
+from lazify._isolation import TrialMode
 from lazify._isolation.copies import UncopyableError, copied
 
 
@@ -214,3 +215,24 @@ def test_constructors_that_read_values_need_no_real_memory() -> None:
     module(torch.ones(2, 5))
     assert module.facts == (3, [0, 0, 0], 2)
     assert module.kinds == 2
+
+
+def test_random_generators_are_copied_with_their_state() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.generators = [torch.Generator().manual_seed(3)]
+
+    class Layer(Searched):
+        def __init__(self, zzz: int, holder: Holder) -> None:
+            super().__init__(zzz)
+            self.drawn = torch.randn(2, generator=holder.generators[0])
+
+    with TrialMode() as mode:
+        given = Holder()
+        twin = copied(given, mode)
+    assert twin.generators[0] is not given.generators[0]
+    assert torch.equal(twin.generators[0].get_state(), given.generators[0].get_state())
+    module = lazy(Layer, given)
+    assert list(module.parameters())
+    module(torch.ones(2, 5))
+    assert torch.equal(module.drawn, torch.randn(2, generator=torch.Generator().manual_seed(3)))
