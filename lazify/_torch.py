@@ -141,6 +141,7 @@ push_function_mode: Any = torch._C._push_on_torch_function_stack
 #: () -> a context in which neither function modes nor tensor subclasses are asked.
 no_torch_function: Any = torch._C.DisableTorchFunction
 
+
 @contextmanager
 def without_default_device() -> Iterator[None]:
     """This thread has no `set_default_device` inside, and the one that it had after."""
@@ -158,7 +159,7 @@ def without_default_device() -> Iterator[None]:
 def recomputed_later() -> bool:
     """Whether activation checkpointing is going to run this code again, with the random numbers of this time."""
     if (hooks := saved_tensors_hooks_on(True)) is not None:
-        return bool(hooks[0].__module__ == _checkpoint.__name__)
+        return getattr(hooks[0], "__module__", None) == _checkpoint.__name__
     if torch.is_grad_enabled():
         return False
     frame = sys._getframe(1)  # the other kind of checkpointing runs it without gradients first

@@ -200,10 +200,7 @@ def _attempt(
         if may_change:
             build_and_recheck_at_forward(first, values, device, find)
         else:
-            random = random_state(device) if recomputed_later() else ()
-            build(first, cast("dict[str, Any]", values), device)
-            for restore, before in random:  # it will be run again from here on, with the module built
-                restore(before)
+            _build(first, cast("dict[str, Any]", values), device)
         if method == "__call__":
             return module(*args, **kwargs)
         return None if method is None else getattr(module, method)(*args, **kwargs)
@@ -217,6 +214,14 @@ def _attempt(
             state.history.copy_group.setdefault("plan", plans_of(own)[-1].without_modules())
         _log(recipe, first.values)
     return result
+
+
+def _build(first: Materialization, values: dict[str, Any], device: torch.device | None) -> None:
+    """Build; where checkpointing runs the call again later, with the module built, it draws what that will draw."""
+    random = random_state(device) if recomputed_later() else ()
+    build(first, values, device)
+    for restore, before in random:
+        restore(before)
 
 
 def _simple_attempt(first: Materialization, values: dict[str, Any], x: Tensor, shape: torch.Size) -> Any:

@@ -88,9 +88,9 @@ def _replacement(value: Any, mode: TrialMode | None, replaced: dict[int, Any]) -
             twin[key] = each
         return twin
     if isinstance(value, torch.Generator):
-        twin = torch.Generator(value.device)
-        twin.set_state(value.get_state())
-        return twin
+        generator = torch.Generator(value.device)
+        generator.set_state(value.get_state())
+        return generator
     once = isinstance(value, (GeneratorType, AsyncGeneratorType, CoroutineType)) or hasattr(type(value), "__next__")
     if once and not (isinstance(value, io.IOBase) and value.seekable()):
         raise UncopyableError(

@@ -87,7 +87,7 @@ class CachedFunction(Effect):
 
 
 class CachedMethod(Effect):
-    @functools.cache
+    @functools.cache  # noqa: B019
     def mask(self, size: int) -> Tensor:
         return torch.ones(size)
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lazify import lazify, materialize
 from helpers.trial_effects import Effect, plain
+from lazify import lazify, materialize
 
 
 def model_class(effects: list[Effect], name: str, by_value: bool) -> type[nn.Module]:

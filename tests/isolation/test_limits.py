@@ -99,7 +99,7 @@ def test_results_of_operations_count_and_what_is_freed_does_not() -> None:
             column @ column.T  # 4 MB, and gone
         kept = column @ column.T
         with pytest.raises(TrialMemoryError, match="may take 8 MB"):
-            [kept, column @ column.T, column @ column.T]  # noqa: B018
+            [kept, column @ column.T, column @ column.T]
 
 
 def test_random_numbers_of_real_runs_are_their_own() -> None:

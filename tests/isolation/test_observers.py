@@ -74,7 +74,8 @@ def test_modes_see_one_call(x: Tensor) -> None:
             seen[name] = []
             with mode(seen[name]):
                 module(x)
-        linear = {name: [each for each in ops if each in ("aten.addmm.default", "linear")] for name, ops in seen.items()}
+        names = ("aten.addmm.default", "linear")
+        linear = {name: [each for each in operations if each in names] for name, operations in seen.items()}
         assert len(linear["eager"]) == 1
         assert linear["lazy"] == linear["wrong"] == linear["eager"]
 
@@ -143,10 +144,10 @@ def test_global_hooks_see_one_construction_and_one_call(global_hooks: list[str],
     assert eager.count("weight") == 1
     for lazily in (seen_by(searched), seen_by(searched, preview=True)):
         assert sorted(each for each in lazily if each != "pre") == sorted(each for each in eager if each != "pre")
-    before = [list(hooks.items()) for hooks in (torch_module._global_forward_hooks, torch_module._global_backward_hooks)]
+    kinds = (torch_module._global_forward_hooks, torch_module._global_backward_hooks)
+    before = [list(hooks.items()) for hooks in kinds]
     materialize(searched(), x)
-    after = [list(hooks.items()) for hooks in (torch_module._global_forward_hooks, torch_module._global_backward_hooks)]
-    assert before == after
+    assert before == [list(hooks.items()) for hooks in kinds]
 
 
 def test_hooks_of_given_modules(x: Tensor) -> None:

@@ -35,7 +35,9 @@ def lazy(cls: type[nn.Module], *args: Any) -> nn.Module:
     return lazify(cls, exclude=["zzz"])(*args)
 
 
-@pytest.mark.parametrize("odd", [{1}, collections.deque([1]), array.array("i", [1]), np.ones(2), [np.ones(2)], range(3)])
+@pytest.mark.parametrize(
+    "odd", [{1}, collections.deque([1]), array.array("i", [1]), np.ones(2), [np.ones(2)], range(3)]
+)
 def test_without_a_hash(odd: Any) -> None:
     for module in (lazy(Searched), lazy(Searched, odd)):
         assert list(module.parameters())

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
+from torch.utils.checkpoint import checkpoint
 
 import lazify
 from lazify import _torch
@@ -192,3 +193,83 @@ def test_is_fx_tracing():
     torch.fx.symbolic_trace(Asking())
     Asking()(torch.zeros(1))
     assert seen == [True, False]
+
+
+def test_global_hooks():
+    before = [len(hooks) for hooks in _torch.GLOBAL_HOOKS]
+    handles = [
+        torch_module.register_module_forward_pre_hook(print),
+        torch_module.register_module_forward_hook(print),
+        torch_module.register_module_full_backward_pre_hook(print),
+        torch_module.register_module_full_backward_hook(print),
+        torch_module.register_module_buffer_registration_hook(print),
+        torch_module.register_module_module_registration_hook(print),
+        torch_module.register_module_parameter_registration_hook(print),
+    ]
+    try:
+        assert [len(hooks) for hooks in _torch.GLOBAL_HOOKS] == [number + 1 for number in before]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def test_without_default_device():
+    torch.set_default_device("meta")
+    try:
+        with _torch.without_default_device():
+            assert torch.get_default_device().type == "cpu" or _torch.function_modes()
+        assert torch.get_default_device().type == "meta"
+    finally:
+        torch.set_default_device(None)
+
+
+def test_function_modes_come_off_and_on():
+    with torch.device("meta"):
+        mode = _torch.pop_function_mode()
+        assert torch.empty(1).device.type == "cpu"
+        _torch.push_function_mode(mode)
+        assert torch.empty(1).device.type == "meta"
+
+
+def test_no_torch_function_turns_modes_off():
+    with torch.device("meta"), _torch.no_torch_function():
+        assert torch.empty(1).device.type == "cpu"
+
+
+def test_dispatch_modes_come_off():
+    with _torch.FakeMode():
+        with _torch.without_dispatch_modes():
+            assert type(torch.empty(1)) is torch.Tensor
+        assert type(torch.empty(1)) is _torch.FakeTensor
+
+
+def test_versions_are_set():
+    tensor = torch.zeros(1)
+    tensor.add_(1)
+    _torch.set_versions((tensor,), (0,))
+    assert tensor._version == 0
+
+
+def test_transformed_tensors_are_told():
+    seen = []
+    torch.func.vmap(lambda t: seen.append(_torch.is_transformed(t)) or t)(torch.ones(2))
+    assert seen == [True]
+    assert not _torch.is_transformed(torch.ones(2))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing_is_seen(reentrant):
+    seen = []
+
+    def function(x):
+        seen.append(_torch.recomputed_later())
+        return x * x
+
+    checkpoint(function, torch.ones(1, requires_grad=True), use_reentrant=reentrant)
+    assert seen == [True]
+    with torch.no_grad():
+        assert not _torch.recomputed_later()
+    assert _torch.saved_tensors_hooks_on(True) is None
+    with torch.autograd.graph.saved_tensors_hooks(torch.Tensor.detach, torch.Tensor.detach):
+        assert not _torch.recomputed_later()
+        assert _torch.saved_tensors_hooks_on(True) is not None
