@@ -7,7 +7,7 @@ from typing import Any
 
 from lazify._inference.call_values import GuessFailed, has_default, infer
 from lazify._inference.messages import unsearchable, unsolved
-from lazify._inference.solver import Problem, solve, suggestions
+from lazify._inference.solver import Problem, Solution, solve, suggestions
 from lazify._isolation import TrialRunner
 from lazify._nested import tensors
 from lazify._recipe.binding import NOT_GIVEN
@@ -23,6 +23,7 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
     Raises:
         AmbiguousInferenceError: if several values pass and nothing decides between them.
         InferenceError: if none passes.
+        Exception: the error of the call, if that is the same with every value.
     """
     call = _bound_if_possible(recipe, runner)
     by_rule, guesses, missing = _values_of_rules(recipe, given, call)
@@ -35,7 +36,20 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
     furthest = max(failed, key=lambda run: run.progress).error if failed else None
     error = unsearchable(recipe, names, furthest) or unsolved(recipe, solution, call)
     error.furthest = furthest
+    if furthest is not None and _all_alike(solution):
+        if hasattr(furthest, "add_note"):  # from Python 3.11 on
+            furthest.add_note(
+                f"lazify tried {len(failed)} values of {', '.join(names)}, and each call failed like this"
+            )
+        raise furthest from error
     raise error from furthest
+
+
+def _all_alike(solution: Solution) -> bool:
+    """Whether the forward fails with the same error whatever the values are: then they are not the reason."""
+    runs = [run for _, run in solution.tried]
+    same = {(type(run.error), str(run.error)) for run in runs}
+    return len(runs) > 1 and len(same) == 1 and all(run.built for run in runs) and not solution.limit
 
 
 def _values_of_rules(

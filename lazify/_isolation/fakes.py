@@ -46,6 +46,13 @@ _CERTAIN = frozenset(
 )
 
 
+#: Operations that fill a tensor: on a fake they change nothing.
+_FILLING = frozenset(
+    "aten::" + name
+    for name in "uniform_ normal_ zero_ fill_ random_ bernoulli_ exponential_ log_normal_ cauchy_ geometric_".split()
+)
+
+
 class TrialMode(FakeMode):
     """Torch's mode of fake tensors, in which real tensors are neither computed with nor changed.
 
@@ -123,6 +130,8 @@ class TrialMode(FakeMode):
         with no_torch_function():
             if func not in self.lift_fns:  # `torch.tensor([...])`: its values are taken over by torch itself
                 args, kwargs = self.faked(tuple(args)), self.faked(kwargs)
+                if func.name().partition(".")[0] in _FILLING and _is_all_unknown([args, kwargs]):
+                    return args[0]  # most of what constructors do
                 if _result_may_be_large(func, args):
                     args = tuple(_without_values(each) for each in args)
             made = super().dispatch(func, types, args, kwargs)
@@ -140,6 +149,12 @@ class TrialMode(FakeMode):
             ]
             real = func(*like, **kwargs)
         return self.fake_tensor_converter.from_real_tensor(self, real, make_constant=True)
+
+
+def _is_all_unknown(arguments: Any) -> bool:
+    """Whether the only tensor in the arguments of an operation is a fake of no known values."""
+    (first, *more) = each_tensor(arguments)
+    return not more and type(first) is FakeTensor and first.constant is None
 
 
 def _can_be_faked(tensor: torch.Tensor) -> bool:

@@ -155,3 +155,20 @@ def test_what_is_remembered_of_a_class_is_bounded(monkeypatch: pytest.MonkeyPatc
     for width in range(5, 12):
         lazy_cls()(torch.ones(2, width))
     assert len(lazy_cls._lazify_recipe.solutions) <= 3
+
+
+def test_an_error_that_no_value_changes_is_raised_itself() -> None:
+    class Refused(Exception):
+        pass
+
+    class Layer(Searched):
+        def forward(self, x: Tensor, mask: Any = None) -> Tensor:
+            if mask is None:
+                raise Refused("a mask is needed")
+            return super().forward(x)
+
+    module = lazify(Layer, exclude=["zzz"])()
+    with pytest.raises(Refused, match="a mask is needed") as caught:
+        module(torch.ones(2, 5))
+    assert isinstance(caught.value.__cause__, InferenceError)
+    assert module(torch.ones(2, 5), 1).shape == (2, 4)
