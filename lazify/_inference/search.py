@@ -34,9 +34,10 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
         return {**by_rule, **solution.values}
     failed = [run for _, run in solution.tried if run.error is not None]
     furthest = max(failed, key=lambda run: run.progress).error if failed else None
-    error = unsearchable(recipe, names, furthest) or unsolved(recipe, solution, call)
+    untried = unsearchable(recipe, names, furthest)
+    error = untried or unsolved(recipe, solution, call)
     error.furthest = furthest
-    if furthest is not None and _all_alike(solution):
+    if furthest is not None and untried is None and _all_alike(solution):
         if hasattr(furthest, "add_note"):  # from Python 3.11 on
             furthest.add_note(
                 f"lazify tried {len(failed)} values of {', '.join(names)}, and each call failed like this"
@@ -47,9 +48,9 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
 
 def _all_alike(solution: Solution) -> bool:
     """Whether the forward fails with the same error whatever the values are: then they are not the reason."""
-    runs = [run for _, run in solution.tried]
-    same = {(type(run.error), str(run.error)) for run in runs}
-    return len(runs) > 1 and len(same) == 1 and all(run.built for run in runs) and not solution.limit
+    called = [run for _, run in solution.tried if run.built]
+    same = {(type(run.error), str(run.error)) for run in called}
+    return len(called) > 1 and len(same) == 1 and not solution.limit
 
 
 def _values_of_rules(
