@@ -43,7 +43,7 @@ from lazify.errors import DefinitionError, compose
 __all__ = ["is_lazy", "lazify"]
 
 C = TypeVar("C", bound=type[nn.Module])
-#: Classes of torch whose inferred parameters are others than the first alone.
+#: Classes of torch.nn for which `Concatenate[Any, P]` would drop the wrong parameters: not just the first is inferred.
 Elsewhere = TypeVar("Elsewhere", bound="nn.Bilinear | nn.GroupNorm")
 
 
@@ -57,26 +57,30 @@ def lazify(module_cls: type[M], *, exclude: Exclude = None) -> LazyClass[M, ...]
 @overload
 def lazify(module_cls: None = None, *, exclude: Exclude = None) -> Callable[[C], C]: ...
 def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
-    """Make an `nn.Module` class lazily constructed: its constructor drops what the first input determines.
+    """Make an `nn.Module` class lazily constructed: its constructor drops the parameters that the input determines.
 
-    As a decorator (`@lazify`, `@lazify()`, `@lazify(exclude=...)`) the class itself becomes so; as a
-    function (`LazyConv2d = lazify(nn.Conv2d)`) a new class is made and the given one is left alone.
-    An instance becomes the real module at its first call, on the input's device.
+    As a function (`LazyConv2d = lazify(nn.Conv2d)`) it returns a new class and leaves `module_cls` unchanged. As a
+    decorator (`@lazify`, `@lazify()`, `@lazify(exclude=...)`) it changes the class itself. An instance becomes the
+    real module at its first call, on the device of the input.
 
     Args:
         module_cls: the class to wrap.
-        exclude: which constructor parameters to infer. Left out: those with an `axis` as their default,
-            else what the table of torch.nn or the names of the parameters say. A name or an iterable of
-            names: these. A mapping from names to rules: a rule is `axis(n)`, `axis(n, of="argument")`, or
-            a function whose parameters are filled by name, first from the arguments of `forward`, then
-            from the constructor's; any other name becomes a keyword parameter of the lazy class.
+        exclude: the constructor parameters to infer, as a name, an iterable of names, or a mapping from names to
+            rules. A rule is `axis(n)`, `axis(n, of="argument")`, or a function. The parameters of a function are
+            filled by name, first from the arguments of `forward`, then from those of the constructor; any other
+            name becomes a keyword parameter of the lazy class. None: the parameters with an `axis` as their
+            default, or else those that the table of torch.nn or naming conventions suggest.
 
     Returns:
         The lazy class. The same class and options give the same lazy class.
 
     Raises:
-        DefinitionError: (a `TypeError`) if `module_cls` is no module class or lazy already, if it has no
-            such parameter, or if a rule cannot work.
+        DefinitionError: (a `TypeError`) if `module_cls` is not a module class or is lazy already, if it has no
+            parameter to infer, or if a rule cannot work.
+
+    >>> from torch import nn
+    >>> lazify(nn.Conv2d)(8, kernel_size=3)
+    LazyConv2d(in_channels=?, out_channels=8, kernel_size=3)
     """
     options = normalize_exclude(exclude)
     if module_cls is None:
@@ -88,7 +92,7 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
 
 
 def is_lazy(module: nn.Module) -> bool:
-    """Whether `module` itself still waits for its first call.
+    """Whether `module` is a lazy instance that is not materialized yet. Its submodules do not count.
 
     >>> from torch import nn
     >>> is_lazy(lazify(nn.Linear)(3)), is_lazy(nn.Linear(2, 3))
@@ -98,6 +102,7 @@ def is_lazy(module: nn.Module) -> bool:
 
 
 def _checked(cls: Any) -> type[nn.Module]:
+    """The class `cls`, if it is a module class that is not lazy; raise otherwise."""
     if not isinstance(cls, type) or not issubclass(cls, nn.Module):
         what = f"an instance of {type(cls).__name__}" if isinstance(cls, nn.Module) else repr(cls)
         name = type(cls).__name__ if isinstance(cls, nn.Module) else "nn.Conv2d"
@@ -114,11 +119,11 @@ def _checked(cls: Any) -> type[nn.Module]:
 
 
 def _is_decorating(cls: type, caller: FrameType) -> bool:
-    """Whether this is a bare `@lazify` over the class statement of `cls`, not a call `lazify(cls)`.
+    """Whether `caller` applies a bare `@lazify` to the class statement of `cls`, rather than calling `lazify(cls)`.
 
-    Then the caller's code holds the class statement, and nothing it knows by name is the class yet.
+    With a decorator, the code of the caller contains the class statement, and no variable refers to the class yet.
     """
-    bodies = (cls.__name__, f"<generic parameters of {cls.__name__}>")  # the second: class Name[T], Python 3.12
+    bodies = (cls.__name__, f"<generic parameters of {cls.__name__}>")  # the second: `class Name[T]`, Python 3.12
     if not any(isinstance(c, CodeType) and c.co_name in bodies for c in caller.f_code.co_consts):
         return False
     return not any(value is cls for value in (*caller.f_locals.values(), *caller.f_globals.values()))
