@@ -132,7 +132,9 @@ def tour_searches(notebook: Notebook) -> None:
         "8 x 8: Linear(in_features=144, out_features=10, bias=True)\n"
         "28 x 28: Linear(in_features=2704, out_features=10, bias=True)\n"
     )
-    assert output_of(notebook, "torch.zeros(1, 3, 8, 8)").startswith("RuntimeError: Given groups=1, weight of size [4, 1, 3, 3]")
+    assert output_of(notebook, "torch.zeros(1, 3, 8, 8)").startswith(
+        "RuntimeError: Given groups=1, weight of size [4, 1, 3, 3]"
+    )
     assert output_of(notebook, "torch.zeros(1, 3, 8, 8)").endswith("\nstill lazy: True\n")
 
 
