@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from lazify._module_tree import walk
 
-__all__ = ["PLAIN", "SameObject", "all_plain", "cache_key", "children", "describe", "map_nested", "tensors"]
+__all__ = ["PLAIN", "SameObject", "all_plain", "cache_key", "children", "describe", "tensors"]
 
 _PLAIN = (int, float, bool, str, type(None), type, torch.dtype, torch.device)
 #: Types of values that hold nothing else and do not change.
@@ -45,37 +45,6 @@ def tensors(value: Any, outer: tuple[int, ...] = ()) -> Iterator[torch.Tensor]:
     elif id(value) not in outer:
         for _, child in children(value) or ():
             yield from tensors(child, (*outer, id(value)))
-
-
-def map_nested(
-    function: Callable[[Any], Any], value: Any, leaves: tuple[type, ...], outer: tuple[int, ...] = ()
-) -> Any:
-    """A copy of a nested argument with `function` of each instance of `leaves` in its place; all else is shared.
-
-    A container inside itself is shared, too.
-    """
-    if isinstance(value, leaves):
-        return function(value)
-    if id(value) in outer:
-        return value
-    outer = (*outer, id(value))
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(map_nested(function, each, leaves, outer) for each in value))
-    if type(value) in (list, tuple):
-        return type(value)([map_nested(function, each, leaves, outer) for each in value])
-    if isinstance(value, dict) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
-        cls: Any = type(value)
-        twin = cls.__new__(cls)
-        if hasattr(value, "__dict__"):
-            vars(twin).update(vars(value))
-        for key, child in children(value) or ():
-            mapped = map_nested(function, child, leaves, outer)
-            if isinstance(value, dict):
-                twin[key] = mapped
-            elif hasattr(value, key):
-                object.__setattr__(twin, key, mapped)
-        return twin
-    return value
 
 
 def describe(value: Any, outer: tuple[int, ...] = ()) -> str:

@@ -1,7 +1,7 @@
 """Making a whole model real from shapes alone.
 
-model, shapes -> rehearsal: the model runs on fakes, each lazy module becomes one on fakes at its first call
-              -> plans: the values found; everything is taken back
+model, shapes -> trial run: the model runs on fakes, each lazy module becomes one on fakes at its first call
+              -> plans: the values found; everything is rolled back
               -> each lazy module is built with its values, in the order in which they were constructed
 """
 
@@ -89,14 +89,14 @@ def _not_reached(unreached: list[tuple[str, nn.Module]]) -> InferenceError:
 
 
 # ---------------------------------------------------------------------------------------------
-# The rehearsal
+# The trial run
 
 
 def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
     """The plans, and the lazy modules that the call does not reach."""
     paths = {id(module): path for path, module in walk(model)}
     try:
-        return contextvars.copy_context().run(_rehearsal, model, args, kwargs, TrialKind.ON_FAKES)
+        return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.ON_FAKES)
     except InferenceError as error:
         if not (path := paths.get(id(error.module))):
             raise
@@ -106,10 +106,10 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
         if not fakes_cannot_follow(error):
             raise
         logger.info("the forward of %s depends on values (%s): it runs once for real", type(model).__name__, error)
-    return contextvars.copy_context().run(_rehearsal, model, args, kwargs, TrialKind.FOR_REAL)
+    return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.FOR_REAL)
 
 
-def _rehearsal(
+def _trial_run(
     model: nn.Module, args: Any, kwargs: Any, how: TrialKind
 ) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
     """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""

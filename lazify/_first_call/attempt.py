@@ -2,10 +2,10 @@
 
 With the files below it, the only one that changes live modules. The way of one first call:
 
-    module(x) -> values inferred -> [ gate up, class = wrapped, constructor, journal replayed ] -> the call
+    module(x) -> values inferred -> [ gate up, class = wrapped, constructor, operations replayed ] -> the call
               -> passed: gate down           raised: the lazy state again, as if nothing had been
 
-The instance itself is constructed, not a twin that is copied over: whatever the constructor or the journal
+The instance itself is constructed, not a twin that is copied over: whatever the constructor or an operation
 ties to `self` (bound methods, hooks, handles) is tied to the object that the user holds. Until the call has
 passed, a gate keeps other threads out.
 """
@@ -259,13 +259,12 @@ def _commit_or_roll_back(
         raise
     finally:
         calls.pop()
-    first.commit(calls)
+    first.commit(calls[-1])
     return result
 
 
 def _log(recipe: Recipe, values: Mapping[str, Any] | None) -> None:
-    if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
+    logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, values)
 
 
 def materialize_with(plan: Plan) -> None:

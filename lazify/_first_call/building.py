@@ -71,7 +71,7 @@ def direct_dict_entries(call: Materialization) -> dict[str, Any]:
 
 
 def swap_and_replay(call: Materialization) -> None:
-    """What was told and what was done before, on the module just constructed."""
+    """Placeholders become the tensors of the module just constructed, and the operations are done to it."""
     module, state = call.module, call.state
     if state.history.preview is not None:
         call.transaction = swap_placeholders(module, state.history.preview)
@@ -83,7 +83,7 @@ def swap_and_replay(call: Materialization) -> None:
 
 @contextmanager
 def intercept_inner_lazy(call: Materialization) -> Iterator[None]:
-    """Follow which lazy instances the constructor makes: in a rehearsal note them, else build those with a plan."""
+    """Follow which lazy instances the constructor makes: in a trial run note them, else build those with a plan."""
     constructed: list[nn.Module] = []
 
     def on_inner_lazy(module: nn.Module, recipe: Recipe, given: dict[str, Any]) -> bool:

@@ -18,12 +18,8 @@ from lazify._isolation.restoring import (
     snapshot_dict,
 )
 from lazify._nested import tensors
-from lazify._recipe.construction import (
-    reset_to_uninitialized,
-)
-from lazify._torch import (
-    is_made_here,
-)
+from lazify._recipe.construction import reset_to_uninitialized
+from lazify._torch import is_made_here
 
 __all__ = ["build_and_recheck_at_forward", "other_device"]
 

@@ -66,7 +66,7 @@ class TrialKind(enum.Enum):
 
 @dataclass(eq=False)
 class Plan:
-    """What a rehearsal found for one lazy instance.
+    """What a trial run of a model found for one lazy instance.
 
     Attributes:
         module: the instance, if it exists before the run.
@@ -108,15 +108,15 @@ class Materialization(Completed, InstanceLock):
     """One first call under way: how to begin again, and how to leave the instance as it was."""
 
     # on the class: what most first calls never need
-    constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a rehearsal
-    plan: Plan | None = None  # what a rehearsal found
+    constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a trial run
+    plan: Plan | None = None  # what a trial run of the model found
     seen: Seen = ((), {})  # the arguments of the call
     is_used_elsewhere = False  # by a thread for which this one waits
     device: torch.device | None = None
     arguments: Sequence[Restore] = ()
     random: Random = ()
     handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
-    transaction: SwapTransaction | None = None  # takes back what became of the skeleton
+    transaction: SwapTransaction | None = None  # rolls back what became of the preview
 
     # how it was before, noted when it is this call's turn
     lazy_class: type[nn.Module]
@@ -127,7 +127,7 @@ class Materialization(Completed, InstanceLock):
         self.state = state
         self.values = values  # with which it was built
         self.thread_id, self.release_event = get_ident(), None  # as `InstanceLock.__init__` does, without a call
-        self.compiled: Callable[..., Any] | None = None  # set if the constructor or the journal called `compile()`
+        self.compiled: Callable[..., Any] | None = None  # set if the constructor or an operation called `compile()`
 
     def keep_arguments(self) -> None:
         """Remember what constructor arguments hold now."""
@@ -153,18 +153,18 @@ class Materialization(Completed, InstanceLock):
         return self.module._wrapped_call_impl(*args, **kwargs)
 
     def reinstall_gate(self) -> None:
-        """The constructor or the journal may have called `compile()`, which stands where the gate stood."""
+        """Put the gate back: a `compile()` in the constructor or among the operations stands where it stood."""
         attributes = self.module.__dict__
         if (there := attributes.get(COMPILED_CALL)) is not self:
             self.compiled, attributes[COMPILED_CALL] = there, self
 
-    def commit(self, calls: CallStack) -> None:
+    def commit(self, outer: Completed | None) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:
             self.module.__dict__.pop(COMPILED_CALL, None)
         else:
             self.module.__dict__[COMPILED_CALL] = self.compiled
-        if (outer := calls[-1]) is not None:
+        if outer is not None:
             outer.add(self)
 
     def rollback_module(self) -> None:
@@ -186,7 +186,7 @@ class Materialization(Completed, InstanceLock):
     def rollback(self) -> None:
         """Make the instance lazy again, before its lock is released. What another thread has used stays as it is."""
         if self.is_used_elsewhere:
-            self.commit(call_stack.calls)
+            self.commit(None)
             return
         self.rollback_module()
         discard(self.module)
@@ -195,7 +195,7 @@ class Materialization(Completed, InstanceLock):
 
 
 def plans_of(calls: Completed) -> list[Plan]:
-    """What the first calls of a rehearsal found, for each instance that existed before."""
+    """What the first calls in a trial run found, for each instance that existed before."""
     plans: list[Plan] = []
     for call in calls.inner or ():
         plan = Plan(call.module, cast("dict[str, Any]", call.values), call.seen, call.device)

@@ -1,4 +1,4 @@
-"""Settling: what was told before the first call comes true in the real module, or the call is taken back."""
+"""Placeholders and previewed submodules become those of the real module, the same objects, or are rolled back."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["SwapTransaction", "check_names_kept", "swap_placeholders"]
 
 @dataclass(eq=False, repr=False)
 class SwapTransaction:
-    """What became of what was told.
+    """What became of placeholders and previewed submodules.
 
     Attributes:
-        undo: what would take it back, in order.
-        told: the tensors by their paths, as they were told; None if that was in another life, of which this is a copy.
-        open_paths: of lazy modules inside, whose parameters they told themselves.
+        rollback: functions that undo it, in order.
+        previewed: tensors of the preview by their paths; None for a copy whose original previewed its parameters.
+        lazy_prefixes: paths of lazy modules inside, which preview their own parameters.
         choices: placeholders that have become real, and what they were.
     """
 
@@ -77,7 +77,7 @@ def swap_tensors_in(module: nn.Module, preview: Preview, transaction: SwapTransa
 
 
 def _may_be(placeholder: Any, tensor: torch.Tensor) -> bool:
-    """Whether the tensor has as many dimensions as somebody was told."""
+    """Whether the tensor has as many dimensions as the placeholder said, if that was read."""
     return not (isinstance(placeholder, Placeholder) and placeholder.rank_was_read) or placeholder.rank == tensor.dim()
 
 

@@ -8,12 +8,8 @@ from torch import nn
 
 from lazify._deferred.operations import FLAGGING, RecordsOperations, attached
 from lazify._deferred.state import LazyState, lazy_state
-from lazify._first_call.materialization import (
-    Materialization,
-)
-from lazify._isolation.restoring import (
-    Restore,
-)
+from lazify._first_call.materialization import Materialization
+from lazify._isolation.restoring import Restore
 
 __all__ = ["replay"]
 
@@ -50,8 +46,8 @@ def flags_of_attached(state: LazyState) -> list[Restore]:
                 functools.partial(inner.history.operations.__delitem__, slice(len(inner.history.operations), None))
             )
             found.append(functools.partial(setattr, inner.attached(), "training", inner.attached().training))
-            told = () if inner.history.preview is None else inner.history.preview.placeholders.values()
-            found += [functools.partial(setattr, t, "requires_grad", t.requires_grad) for t in told]
+            placeholders = () if inner.history.preview is None else inner.history.preview.placeholders.values()
+            found += [functools.partial(setattr, t, "requires_grad", t.requires_grad) for t in placeholders]
         else:
             flag = "training" if isinstance(each, nn.Module) else "requires_grad"
             found.append(functools.partial(setattr, each, flag, getattr(each, flag)))

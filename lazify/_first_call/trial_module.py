@@ -19,9 +19,7 @@ from lazify._first_call.materialization import (
 )
 from lazify._isolation import trial_copy
 from lazify._module_tree import own_tensors, walk
-from lazify._recipe.construction import (
-    construct_new,
-)
+from lazify._recipe.construction import construct_new
 from lazify._torch import unset_fake_mode
 
 __all__ = ["apply_operations_for_trial", "trial_module", "trial_run_scope"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import sys
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
@@ -13,10 +12,9 @@ import torch
 from torch import nn
 
 from lazify._isolation.reach import is_users
+from lazify._recipe.construction import set_class, subclass_without_hooks
 
 __all__ = ["dispose", "silence"]
-
-_set_class = vars(object)["__class__"].__set__
 
 
 class _DisposedModule(nn.Module):
@@ -37,7 +35,7 @@ def dispose(module: nn.Module | None, failure: BaseException | None, spared: Con
         kind = type(each)
         if hasattr(kind, "__del__") and is_users(kind.__module__):
             try:
-                _set_class(each, _DisposedModule if isinstance(each, nn.Module) else _Disposed)
+                set_class(each, _DisposedModule if isinstance(each, nn.Module) else _Disposed)
             except TypeError:  # of another layout: Python lets no other class in its place
                 continue
     for error in _chain(failure):
@@ -50,7 +48,7 @@ def silence(module: nn.Module, spared: Container[int]) -> None:
         kind = type(each)
         if hasattr(kind, "__del__") and is_users(kind.__module__) and not issubclass(kind, _Silent):
             with suppress(TypeError):
-                _set_class(each, _silent_class(kind))
+                set_class(each, _silent_class(kind))
 
 
 class _Silent:
@@ -64,9 +62,8 @@ class _Silent:
 
 
 def _silent_class(kind: type) -> type:
-    maker: Any = abc.ABCMeta if issubclass(type(kind), abc.ABCMeta) else type
     names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
-    made: type = maker.__new__(type(kind), kind.__name__, (_Silent, kind), names)
+    made: type = subclass_without_hooks(type(kind), kind.__name__, (_Silent, kind), names)
     return made
 
 

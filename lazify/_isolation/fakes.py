@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from lazify._nested import tensors
 from lazify._torch import (
     FakeMode,
     FakeTensor,
@@ -26,7 +27,7 @@ from lazify._torch import (
     unset_fake_mode,
 )
 
-__all__ = ["FailureRecorder", "TrialFunctions", "TrialMode", "each_tensor"]
+__all__ = ["FailureRecorder", "TrialFunctions", "TrialMode"]
 
 #: Tensors with more elements than this have no known values.
 MOST_KNOWN = 4096
@@ -153,7 +154,7 @@ class TrialMode(FakeMode):
 
 def _is_all_unknown(arguments: Any) -> bool:
     """Whether the only tensor in the arguments of an operation is a fake of no known values."""
-    (first, *more) = each_tensor(arguments)
+    (first, *more) = tensors(arguments)
     return not more and type(first) is FakeTensor and first.constant is None
 
 
@@ -200,7 +201,7 @@ class FailureRecorder:
             if not self.failed[1]:  # the innermost is the first to know
                 self.failed = (tuple(_sizes((args, kwargs))), getattr(function, "__name__", str(function)))
             raise
-        if next(each_tensor((result, args, kwargs)), None) is not None:
+        if next(tensors((result, args, kwargs)), None) is not None:
             self.completed += 1  # not a switch of modes, as at the end of a `with torch.no_grad():` that raises
             self.failed = ((), "")
         return result
@@ -298,18 +299,6 @@ def _is_state_of_generator() -> bool:
 
 # ---------------------------------------------------------------------------------------------
 # Arguments of operations
-
-
-def each_tensor(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors in the arguments of an operation."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from each_tensor(each)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from each_tensor(each)
 
 
 def _sizes(value: Any) -> Iterator[int]:

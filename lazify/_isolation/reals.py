@@ -11,8 +11,9 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lazify._isolation.fakes import TrialMode, each_tensor
+from lazify._isolation.fakes import TrialMode
 from lazify._isolation.limits import TrialMemoryError
+from lazify._nested import tensors
 from lazify._torch import no_torch_function, set_versions, without_dispatch_modes
 
 __all__ = ["RealTrialMode"]
@@ -49,14 +50,14 @@ class RealTrialMode(TorchDispatchMode):
         with no_torch_function():
             writes, draws = _facts(func)
             if writes:
-                for tensor in each_tensor([kwargs.get(name, _at(args, at)) for at, name in writes]):
+                for tensor in tensors([kwargs.get(name, _at(args, at)) for at, name in writes]):
                     self._keep(tensor)
             if self.limit is not None and not writes:
                 self._refuse_or_pass(func, args, kwargs)
             made = self._drawn(func, args, kwargs, draws) if draws else func(*args, **kwargs)
-            given = {id(each) for each in each_tensor([args, kwargs])}
+            given = {id(each) for each in tensors([args, kwargs])}
             if not func.is_view:  # a view, or an argument that comes back, is no memory of the run's own
-                for tensor in each_tensor(made):
+                for tensor in tensors(made):
                     if id(tensor) not in given:
                         self._note(tensor)
             return made
@@ -64,9 +65,7 @@ class RealTrialMode(TorchDispatchMode):
     # random numbers
 
     def _drawn(self, func: Any, args: Any, kwargs: Any, draws: str) -> Any:
-        device = next(
-            (each.device for each in each_tensor([args, kwargs])), torch.device(kwargs.get("device") or "cpu")
-        )
+        device = next((each.device for each in tensors([args, kwargs])), torch.device(kwargs.get("device") or "cpu"))
         if draws == "generator":
             kwargs = {**kwargs, "generator": kwargs.get("generator") or self._generator(device)}
             return func(*args, **kwargs)
@@ -115,7 +114,7 @@ class RealTrialMode(TorchDispatchMode):
 
     def _refuse_or_pass(self, func: Any, args: Any, kwargs: Any) -> None:
         assert self.limit is not None
-        numels = [each.numel() for each in each_tensor([args, kwargs])]
+        numels = [each.numel() for each in tensors([args, kwargs])]
         if func.is_view or (numels and 16 * math.prod(numels) < SMALL):
             return
         if (more := _predicted(func, args, kwargs)) < SMALL:
@@ -141,7 +140,7 @@ def _predicted(func: Any, args: Any, kwargs: Any) -> int:
             made = func(*mode.faked(tuple(args)), **mode.faked(kwargs))
     except Exception:
         return 0
-    return sum(each.numel() * each.element_size() for each in each_tensor(made))
+    return sum(each.numel() * each.element_size() for each in tensors(made))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -22,6 +22,7 @@ from lazify._isolation import records
 from lazify._isolation.quiet import uncached_here
 from lazify._isolation.reach import is_users, names_in, namespaces_of
 from lazify._isolation.records import MISSING, Record, Settings
+from lazify._module_tree import STATE_KEY
 from lazify._torch import COMPILED_CALL, FakeTensor, is_transformed
 
 __all__ = ["Snapshot"]
@@ -33,7 +34,7 @@ _ATOMS = frozenset(
     {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device, torch.Size, range, slice, ModuleType}
 )
 #: In the `__dict__` of a lazy instance, and of one whose first call is under way: these take care of themselves.
-_LAZY_KEYS = ("_lazify_pending", COMPILED_CALL)
+_LAZY_KEYS = (STATE_KEY, COMPILED_CALL)
 _LRU = type(functools.lru_cache(is_users))
 
 

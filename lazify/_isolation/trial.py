@@ -19,12 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify._isolation.copies import CopySources, copied
 from lazify._isolation.disposal import dispose, silence
-from lazify._isolation.fakes import FailureRecorder, TrialFunctions, TrialMode, each_tensor
+from lazify._isolation.fakes import FailureRecorder, TrialFunctions, TrialMode
 from lazify._isolation.limits import memory_limit, one_at_a_time
 from lazify._isolation.quiet import quiet
 from lazify._isolation.reals import RealTrialMode
 from lazify._isolation.snapshot import Snapshot
 from lazify._module_tree import own_tensors, walk
+from lazify._nested import tensors
 from lazify._torch import fakes_cannot_follow, load_fakes
 
 __all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "consume", "isolated", "real_trial"]
@@ -142,8 +143,8 @@ class TrialRunner:
         return real_trial(self._limit()) if self.real else TrialMode(device=torch.device("cpu"))
 
     def _limit(self) -> int:
-        tensors = {id(each): each for each in each_tensor([self.args, dict(self.kwargs), *_held(self.given)])}
-        size = sum(_bytes(each) for each in tensors.values())
+        found = {id(each): each for each in tensors([self.args, dict(self.kwargs), *_held(self.given)])}
+        size = sum(_bytes(each) for each in found.values())
         return memory_limit(size + min(self._module_sizes, default=0))
 
     def _note_size(self, module: nn.Module) -> None:
@@ -168,7 +169,7 @@ def _held(given: Mapping[str, Any]) -> Iterator[torch.Tensor]:
     for value in given.values():
         for _, module in walk(value) if isinstance(value, nn.Module) else ():
             yield from own_tensors(module)
-        yield from each_tensor(value) if not isinstance(value, nn.Module) else ()
+        yield from tensors(value) if not isinstance(value, nn.Module) else ()
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -15,8 +15,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 #: Lowest first: a room imports from those before it, and from the files beside them that know no room.
 ROOMS = ["_recipe", "_isolation", "_inference", "_deferred", "_first_call", "_lazy_class", "api"]
 MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 400, 40
-#: Files that are not split yet. The test fails when one of them no longer belongs here.
-STILL_LONG: list[str] = []
 
 
 def name_of(path: Path) -> str:
@@ -98,7 +96,7 @@ def test_files_and_functions_are_short(path):
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
     long = [n.name for n in functions if n.end_lineno - n.lineno >= MOST_LINES_OF_A_FUNCTION]
     long += ["the file"] * (text.count("\n") > MOST_LINES_OF_A_FILE)
-    assert bool(long) == (name_of(path) in STILL_LONG), long
+    assert not long
 
 
 def test_every_package_says_its_idea():
