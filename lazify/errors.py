@@ -57,18 +57,18 @@ class UnpicklableError(LazifyError, pickle.PicklingError):
 
 
 #: The line of a message after which comes code.
-FIX_HEADER = "To mend it:"
+FIX_HEADER = "Fix:"
 
 
 def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = "") -> str:
-    """Put a message together: what happened, aligned facts, the code that mends it.
+    """Put a message together: what happened, aligned facts, the code that fixes it.
 
     >>> print(compose("no value for 'dim'", [("class", "Block"), ("called with", "x: (2, 3)")],
     ...               "lazify(Block, exclude={'dim': axis(-1)})"))
     no value for 'dim'
       class:       Block
       called with: x: (2, 3)
-    To mend it:
+    Fix:
       lazify(Block, exclude={'dim': axis(-1)})
     """
     facts = [(f"{label}:", str(text)) for label, text in lines]
@@ -85,7 +85,7 @@ def compose(headline: str, lines: Iterable[tuple[str, object]] = (), fix: str = 
 
 
 def split_fix(message: str) -> tuple[str, str]:
-    """What happened, and the code that mends it, of a message put together by `compose`.
+    """What happened, and the code that fixes it, of a message put together by `compose`.
 
     >>> split_fix(compose("no value", fix="dim=1"))
     ('no value', 'dim=1')

@@ -76,7 +76,7 @@ def _why(run: TrialRun) -> str:
 
 
 def not_determined(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: Mapping[str, Any]) -> InferenceError:
-    """The message. A rule that raised knows best what mends it, if it says so."""
+    """The message. A rule that raised knows best what fixes it, if it says so."""
     wrapped = recipe.wrapped.__name__
     text, fix = split_fix(reason.text)
     advice = {

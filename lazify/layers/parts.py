@@ -92,7 +92,7 @@ def make(
     TypeError: activation takes what makes a module, and got one that is made
       expected: a class, or a function that makes a new module each time
       actual:   ReLU(inplace=True)
-    To mend it:
+    Fix:
       activation=lambda: nn.ReLU(inplace=True)
     """
     if isinstance(factory, nn.Module) or not callable(factory):

@@ -35,7 +35,7 @@ def expanded(channels: int, ratio: float, channels_name: str = "in_channels", na
     ValueError: expansion_ratio=1.25 makes no whole number of channels of 10
       expected: in_channels * expansion_ratio to be 1, 2, 3, ...
       actual:   10 * 1.25 = 12.5
-    To mend it:
+    Fix:
       expansion_ratio=12 / 10
     """
     if (whole := _whole(channels * ratio)) is not None:
@@ -70,7 +70,7 @@ def reduced(channels: int, ratio: float, channels_name: str = "in_channels", nam
     ValueError: reduction_ratio=16 does not divide 12 channels
       expected: in_channels / reduction_ratio to be 1, 2, 3, ...
       actual:   12 / 16 = 0.75
-    To mend it:
+    Fix:
       reduction_ratio=12  # or 1, 2, 3, 4, 6
     """
     if ratio > 0 and (whole := _whole(channels / ratio)) is not None:

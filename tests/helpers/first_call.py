@@ -88,6 +88,6 @@ def at_once(workers: ThreadPoolExecutor, count: int, *modules: nn.Module, method
 
 
 def assert_fix_is_code(message: str) -> None:
-    """Every line under `To mend it:` can be pasted: it is Python."""
-    for line in message.split("To mend it:\n", 1)[1].splitlines():
+    """Every line under `Fix:` can be pasted: it is Python."""
+    for line in message.split("Fix:\n", 1)[1].splitlines():
         compile(line.strip(), line, "eval")

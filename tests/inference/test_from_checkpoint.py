@@ -145,7 +145,7 @@ def test_a_checkpoint_that_fits_no_value() -> None:
         "  nearest: in_features=5",
         "  weight:  (3, 5), saved (4, 5)",
         "  bias:    (3,), saved (4,)",
-        "To mend it:",
+        "Fix:",
         "  LazyLinear(...)  # with the arguments of the module that was saved, then load",
     ]
     assert is_lazy(lazy)

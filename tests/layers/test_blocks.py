@@ -182,7 +182,7 @@ def test_an_activation_that_makes_nothing(case, wrong):
     with pytest.raises(TypeError, match="activation takes what makes a module") as error:
         case.built(activation=wrong)
     fix = "activation=lambda: nn.ReLU(inplace=True)" if isinstance(wrong, nn.Module) else "activation=nn.ReLU"
-    assert str(error.value).endswith(f"To mend it:\n  {fix}")
+    assert str(error.value).endswith(f"Fix:\n  {fix}")
 
 
 def test_the_lazy_class_says_so_too():
@@ -233,7 +233,7 @@ def test_broken_ratios_that_fit(ratio, out):
 def test_squeeze_excitation_of_too_few_channels(ratio):
     with pytest.raises(ValueError, match=f"reduction_ratio={ratio} does not divide 8 channels") as error:
         layers.SqueezeExcitation(8, ratio)
-    assert "To mend it:\n  reduction_ratio=" in str(error.value)
+    assert "Fix:\n  reduction_ratio=" in str(error.value)
     lazy = layers.LazySqueezeExcitation(ratio)
     with pytest.raises(ValueError, match=f"reduction_ratio={ratio} does not divide 8 channels"):
         lazy(X)

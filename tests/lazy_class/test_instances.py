@@ -52,7 +52,7 @@ def test_the_words_of_not_materialized() -> None:
     assert text.splitlines()[:4] == [
         "attribute 'in_features' is not known yet: this LazyLinear waits for its first call",
         "  to be inferred: in_features",
-        "To mend it:",
+        "Fix:",
         "  module(input)  # once, or materialize(module, input)",
     ]
     assert "in_features=..." in text

@@ -163,7 +163,7 @@ def test_a_lazy_class_that_is_gone_is_named(reference: tuple[Any, ...], name: st
     with pytest.raises(UnpicklableError, match="the lazy class of a pickled instance is not found") as raised:
         pickle.loads(pickle.dumps(Saved()))
     assert name in str(raised.value)
-    assert "To mend it:" in str(raised.value)
+    assert "Fix:" in str(raised.value)
 
 
 def test_a_lazy_state_of_another_version_is_refused() -> None:

@@ -213,7 +213,7 @@ def test_what_the_call_does_not_reach() -> None:
         "the call does not reach 2 lazy modules of the model",
         "  unused: LazyLinear(in_features=?, out_features=4)",
         "  list.0: LazyBlock(in_channels=?, out_channels=2)",
-        "To mend it:",
+        "Fix:",
         "  materialize(model, ..., strict=False)  # they stay lazy",
     ]
     assert is_lazy(model.used)

@@ -95,7 +95,7 @@ def test_mistakes_are_type_errors_at_that_line(mistake: str) -> None:
 
 @pytest.mark.parametrize("mistake", ["an unknown name", "a lazy class", "an argument that forward lacks", "a cycle"])
 def test_mistakes_come_with_code_that_fixes_them(mistake: str) -> None:
-    with pytest.raises(DefinitionError, match=r"To mend it:\n  .*\("):
+    with pytest.raises(DefinitionError, match=r"Fix:\n  .*\("):
         MISTAKES[mistake][0]()
 
 
