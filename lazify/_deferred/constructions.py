@@ -7,6 +7,7 @@ recipe, constructor arguments  ->  build on fakes with several values of the unk
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -15,8 +16,9 @@ from torch import nn
 
 from lazify._deferred.operations import RecordsOperations
 from lazify._deferred.placeholders import rank_of
-from lazify._inference.solver import SENTINELS
-from lazify._inference.trial_values import construct_preview, format_values, starting_values, unknown_names
+from lazify._inference.messages import format_values
+from lazify._inference.problem import SENTINELS
+from lazify._inference.trial_values import construct_preview, starting_values, unknown_names
 from lazify._isolation import CopySources
 from lazify._module_tree import own_tensors, walk
 from lazify._recipe.recipe import Recipe
@@ -73,6 +75,10 @@ def compare_constructions(recipe: Recipe, given: Mapping[str, Any]) -> ComparedC
         _note_size_dependent(module, other, size_dependent)
         varied |= {name for name in values if name not in other_values or other_values[name] != values[name]}
         shared |= _ids_inside(module) & _ids_inside(other)
+    for name in recipe.defaulted - given.keys():  # attributes that depend on a default which the call may refuse
+        with contextlib.suppress(Exception):
+            other, _ = construct_preview(recipe, given, {**values, name: SENTINELS[0]})
+            _note_size_dependent(module, other, size_dependent)
     _replace_copies(module, sources)
     originals = {id(each) for original, _ in sources.values() for each in _contents(original)}
     constant: frozenset[str] = frozenset()

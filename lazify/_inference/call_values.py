@@ -70,7 +70,7 @@ def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any], onl
         if name in given or (only is not None and name != only):
             continue
         if type(rule) is Axis:
-            value = _from_axis(rule, recipe, call)
+            value = _from_axis(rule, recipe, call, is_guess=name in recipe.guessed)
         elif type(rule) is Computed:
             value = _from_function(rule, recipe, {**given, **values}, call)
         else:
@@ -119,7 +119,7 @@ def optional_input_missing(name: str, rule: Rule, recipe: Recipe, call: Mapping[
     return argument is None or argument is NOT_GIVEN
 
 
-def _from_axis(rule: Axis, recipe: Recipe, call: Mapping[str, Any]) -> Any:
+def _from_axis(rule: Axis, recipe: Recipe, call: Mapping[str, Any], is_guess: bool) -> Any:
     if rule.of is None:
         tensor = _first_tensor(call)
     else:
@@ -128,6 +128,8 @@ def _from_axis(rule: Axis, recipe: Recipe, call: Mapping[str, Any]) -> Any:
             tensor = next(tensors(_argument(rule.of, recipe, call)), None)
     if tensor is None:
         return Reason("no tensor in the call" if rule.of is None else f"no tensor in the argument {rule.of!r}")
+    if is_guess and not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
+        return Reason("whole numbers, as of tokens, have no features")
     try:
         return tensor.shape[rule.dim]
     except IndexError:

@@ -20,9 +20,10 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from lazify._inference.affine import perturbations, solve_affine
 from lazify._inference.call_values import derived
-from lazify._inference.solver import perturbations
-from lazify._inference.trial_values import construct_preview, format_values, starting_values, unknown_names
+from lazify._inference.messages import format_values
+from lazify._inference.trial_values import construct_preview, starting_values, unknown_names
 from lazify._module_tree import is_deferred, walk
 from lazify._recipe.recipe import Recipe
 from lazify.errors import InferenceError, compose
@@ -65,7 +66,17 @@ def values_in(
     Raises:
         InferenceError: if no values fit.
     """
-    search = _ShapeSearch(recipe, given, saved)
+    names = unknown_names(recipe, given)
+    try:
+        return _values_of(_ShapeSearch(recipe, given, saved, names), prefix)
+    except InferenceError:
+        defaulted = [name for name in recipe.rules if name in recipe.defaulted and name not in given]
+        if not defaulted:
+            raise
+        return _values_of(_ShapeSearch(recipe, given, saved, [*names, *defaulted]), prefix)
+
+
+def _values_of(search: _ShapeSearch, prefix: str) -> dict[str, Any] | None:
     initial_guesses = search.initial_guesses()
     if initial_guesses and not any(search.pairs(values) for _, values in initial_guesses):
         return None  # all saved tensors belong to lazy submodules
@@ -73,7 +84,7 @@ def values_in(
     if not found:
         raise search.error(prefix)
     groups, values = min(found, key=lambda each: search.distance(each[1]))
-    return None if search.is_underdetermined(groups, values) else derived(recipe, given, values)
+    return None if search.is_underdetermined(groups, values) else derived(search.recipe, search.given, values)
 
 
 class _ShapeSearch:
@@ -83,12 +94,15 @@ class _ShapeSearch:
         recipe: the recipe of the lazy class.
         given: constructor arguments, by name.
         saved: the saved tensors, on the meta device.
+        names: the parameters whose values are to be found.
         results: values -> the shapes of the trial construction beside the saved ones, or the constructor's error.
         lazy_prefixes: paths of lazy submodules, which load their own tensors.
     """
 
-    def __init__(self, recipe: Recipe, given: Mapping[str, Any], saved: Mapping[str, torch.Tensor]) -> None:
-        self.recipe, self.given = recipe, given
+    def __init__(
+        self, recipe: Recipe, given: Mapping[str, Any], saved: Mapping[str, torch.Tensor], names: list[str]
+    ) -> None:
+        self.recipe, self.given, self.names = recipe, given, names
         self.saved = {name: torch.empty_like(each, device="meta") for name, each in saved.items()}
         self.results: dict[tuple[Any, ...], Pairs | Exception] = {}
         self.lazy_prefixes: set[str] = set()
@@ -125,7 +139,7 @@ class _ShapeSearch:
 
         One group for each parameter; one for each parameter without a default; one group of all parameters.
         """
-        names = unknown_names(self.recipe, self.given)
+        names = self.names
         parameters = self.recipe.original_signature.parameters
         required = [n for n in names if n not in parameters or parameters[n].default is Parameter.empty]
         each_name, each_required = tuple((n,) for n in names), tuple((n,) for n in required)
@@ -184,7 +198,7 @@ class _ShapeSearch:
 
     def error(self, prefix: str) -> InferenceError:
         """The error that no values fit, with the nearest values found."""
-        names = unknown_names(self.recipe, self.given)
+        names = self.names
         lines: list[tuple[str, object]] = [("module", prefix.rstrip("."))] if prefix else []
         if not self.initial_guesses():
             failure = next(each for each in self.results.values() if isinstance(each, Exception))
@@ -218,11 +232,10 @@ def candidate_values(built: Shape, perturbed: Shape, saved: Shape, value: int, s
         yield saved  # `normalized_shape` and the like: the value is the whole shape
         return
     for before, after, target in zip(built, perturbed, saved, strict=True):
-        change, distance = after - before, (target - before) * step
-        if not change or target == before:
+        if after == before or target == before:
             continue
-        if distance % change == 0 and value + distance // change > 0:
-            yield value + distance // change
+        if (exact := solve_affine(value, step, before, after, target)) is not None:
+            yield exact
         yield round(value * math.sqrt(target / before)) or 1  # a quadratic size: `flat = channels * size ** 2`
 
 

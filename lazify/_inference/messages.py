@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lazify._inference.solver import Solution
+from lazify._inference.problem import Solution
 from lazify._isolation import TrialRun, UncopyableError
-from lazify._nested import describe
+from lazify._nested import all_plain, describe
 from lazify._recipe.binding import NOT_GIVEN
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis, Rule, Unknown
 from lazify.errors import AmbiguousInferenceError, InferenceError, compose, split_fix
 
-__all__ = ["Reason", "not_determined", "unsearchable", "unsolved"]
+__all__ = ["Reason", "ambiguous", "format_values", "not_determined", "unsearchable", "unsolved"]
 
 #: How many of the trial runs of a failed search an error shows.
 MOST_SHOWN = 6
@@ -28,26 +28,68 @@ class Reason:
     cause: Exception | None = None
 
 
-def unsolved(recipe: Recipe, solution: Solution, call: Mapping[str, Any]) -> InferenceError:
+def unsolved(recipe: Recipe, names: tuple[str, ...], solution: Solution, call: Mapping[str, Any]) -> InferenceError:
+    """The error where no values pass: those that came furthest, and why each failed."""
     wrapped = recipe.wrapped.__name__
-    names = [name for name in recipe.rules if name in recipe.guessed]
-    facts: list[tuple[str, object]] = [
-        ("forward", f"{wrapped}.forward{recipe.forward}"),
-        ("called with", _called_with(call)),
-    ]
-    fix = f"lazify({wrapped}, exclude={{{names[0]!r}: axis(1)}})  # or axis(n, of=...), or a function"
-    if solution.alternatives:
-        facts += [("passes", _shown(each)) for each in solution.alternatives]
-        return AmbiguousInferenceError(
-            compose(f"more than one value fits the call of {wrapped}: {', '.join(names)}", facts, fix)
-        )
+    facts = _facts(recipe, call)
     order = sorted(range(len(solution.tried)), key=lambda at: solution.tried[at][1].progress, reverse=True)[:MOST_SHOWN]
-    for at in sorted(order):  # those that came furthest, in the order tried
+    for at in sorted(order):  # in the order tried
         values, run = solution.tried[at]
-        facts.append((f"tried, {at + 1} of {len(solution.tried)}", f"{_shown(values)}: {_why(run)}"))
+        facts.append((f"tried, {at + 1} of {len(solution.tried)}", f"{format_values(values)}: {_why(run)}"))
     if solution.limit:
         facts.append(("ended", f"after {solution.limit}"))
+    fix = f"{_lazify_call(recipe, names[0])}  # or axis(n, of=...), or a function"
     return InferenceError(compose(f"no value of {', '.join(names)} lets the call of {wrapped} pass", facts, fix))
+
+
+def ambiguous(
+    recipe: Recipe, given: Mapping[str, Any], solution: Solution, call: Mapping[str, Any]
+) -> AmbiguousInferenceError:
+    """The error where the call passes with other values as well: which parameters it leaves open, how to give them."""
+    names = ", ".join(repr(name) for name in solution.open)
+    values = solution.values or {}
+    facts = _facts(recipe, call)
+    facts.append(("passes", format_values(values)))
+    facts += [("passes", format_values(other)) for other in _unequal(solution.open.values(), values)]
+    arguments = {**given, **{name: values[name] for name in solution.open}}
+    shown = ", ".join(f"{name}={value!r}" if all_plain([value]) else f"{name}=..." for name, value in arguments.items())
+    return AmbiguousInferenceError(
+        compose(
+            f"the call leaves {names} of {recipe.wrapped.__name__} open: give {_pronoun(solution.open)}",
+            facts,
+            f"{recipe.display_name}({shown})  # or another value",
+        )
+    )
+
+
+def _pronoun(names: Any) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def _unequal(each: Iterable[Mapping[str, Any]], values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """These mappings without duplicates and without `values`."""
+    found: list[Mapping[str, Any]] = []
+    for other in each:
+        if other != values and other not in found:
+            found.append(other)
+    return found
+
+
+def format_values(values: Mapping[str, Any]) -> str:
+    """Values by name, as an error message shows them."""
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def _facts(recipe: Recipe, call: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """The lines of a message that say what was called."""
+    return [("forward", f"{recipe.wrapped.__name__}.forward{recipe.forward}"), ("called with", _called_with(call))]
+
+
+def _lazify_call(recipe: Recipe, name: str, rule: str = "axis(1)") -> str:
+    """The call of `lazify` that keeps what is inferred, with a rule for `name`."""
+    rules = {each: str(rule) for each, rule in recipe.rules.items() if isinstance(rule, Axis) and each != name}
+    rules[name] = rule
+    return f"lazify({recipe.wrapped.__name__}, exclude={{{', '.join(f'{n!r}: {r}' for n, r in rules.items())}}})"
 
 
 def unsearchable(recipe: Recipe, names: tuple[str, ...], failure: Exception | None) -> InferenceError | None:
@@ -61,10 +103,6 @@ def unsearchable(recipe: Recipe, names: tuple[str, ...], failure: Exception | No
 def _called_with(call: Mapping[str, Any]) -> str:
     shapes = (f"{n}: {describe(v)}" for n, v in call.items() if v is not NOT_GIVEN and n != "self")
     return ", ".join(shapes) or "no arguments"
-
-
-def _shown(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
 def _why(run: TrialRun) -> str:

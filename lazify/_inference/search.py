@@ -1,16 +1,24 @@
-"""The search for values that no rule gives: a problem is read from the call and given to the solver."""
+"""The search for values that no rule gives: a problem is read from the call, solved, and the evidence weighed.
+
+values of rules, guesses by names -> solve -> the call determines each value: done
+                                           -> it leaves one open: the constructor's default, an argument of that name,
+                                              or an error that says which
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lazify._inference.call_values import GuessFailed, has_default, infer
-from lazify._inference.messages import unsearchable, unsolved
-from lazify._inference.solver import Problem, Solution, solve, suggestions
+from lazify._inference.evidence import solve
+from lazify._inference.messages import ambiguous, unsearchable, unsolved
+from lazify._inference.problem import Problem, Solution, nested_sizes, suggestions
 from lazify._isolation import TrialRunner
 from lazify._nested import tensors
 from lazify._recipe.binding import NOT_GIVEN
+from lazify._recipe.naming_conventions import names_argument
 from lazify._recipe.recipe import Recipe
 from lazify.errors import InferenceError
 
@@ -21,29 +29,83 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
     """The values for one call, found by trial runs, for a recipe whose rules are guesses.
 
     Raises:
-        AmbiguousInferenceError: if several values pass and nothing decides between them.
-        InferenceError: if none passes.
+        AmbiguousInferenceError: if another value of a parameter passes as well, and nothing decides.
+        InferenceError: if no values pass.
         Exception: the error of the call, if that is the same with every value.
     """
     call = _bound_if_possible(recipe, runner)
     by_rule, guesses, missing = _values_of_rules(recipe, given, call)
     names = tuple(n for n in recipe.rules if n not in given and n not in by_rule and n not in missing)
+    required = tuple(name for name in names if name not in recipe.defaulted)
     runner.given = {**given, **by_rule}
-    solution = solve(runner, _problem(recipe, names, guesses, call))
-    if solution.values is not None:
-        return {**by_rule, **solution.values}
+    problem = _problem(recipe, required, guesses, call)
+    solution = solve(runner, problem)
+    if solution.values is None and required != names:
+        problem = _problem(recipe, names, guesses, call)
+        solution = solve(runner, problem)
+    if solution.values is None:
+        solution = _with_defaults(recipe, runner, names) or solution
+    if solution.values is None:
+        raise _failure(recipe, names, solution, call)
+    return {**by_rule, **_decided(recipe, given, runner, problem, solution, call)}
+
+
+def _with_defaults(recipe: Recipe, runner: TrialRunner, names: tuple[str, ...]) -> Solution | None:
+    """The constructor's defaults, if every parameter has one and the call passes with them."""
+    defaults = _defaults(recipe, names)
+    return Solution(defaults) if len(defaults) == len(names) and runner(defaults).passed else None
+
+
+def _decided(
+    recipe: Recipe,
+    given: Mapping[str, Any],
+    runner: TrialRunner,
+    problem: Problem,
+    solution: Solution,
+    call: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The values, where the call leaves none open that nothing else decides.
+
+    Raises:
+        AmbiguousInferenceError: if it does.
+    """
+    values = dict(solution.values or {})
+    undecided = [name for name in solution.open if not _is_decided_by_name(name, values, problem, recipe)]
+    if not undecided:
+        return values
+    with_defaults = {**values, **_defaults(recipe, undecided)}
+    if len(_defaults(recipe, undecided)) == len(undecided) and runner(with_defaults).passed:
+        return with_defaults
+    raise ambiguous(recipe, given, replace(solution, open={n: solution.open[n] for n in undecided}), call)
+
+
+def _is_decided_by_name(name: str, values: Mapping[str, Any], problem: Problem, recipe: Recipe) -> bool:
+    """Whether a parameter is named as the size of an argument that the call has, and has that size."""
+    guess = problem.guesses.get(name)
+    return guess is not None and values[name] == guess and names_argument(name, recipe.forward.parameters)
+
+
+def _defaults(recipe: Recipe, names: Any) -> dict[str, Any]:
+    parameters = recipe.original_signature.parameters
+    return {n: parameters[n].default for n in names if n in parameters and has_default(parameters[n])}
+
+
+def _failure(recipe: Recipe, names: tuple[str, ...], solution: Solution, call: Mapping[str, Any]) -> Exception:
+    """The error of a search that found nothing: that of the call itself, if it is the same with every value."""
     failed = [run for _, run in solution.tried if run.error is not None]
     furthest = max(failed, key=lambda run: run.progress).error if failed else None
     untried = unsearchable(recipe, names, furthest)
-    error = untried or unsolved(recipe, solution, call)
+    error = untried or unsolved(recipe, names, solution, call)
     error.furthest = furthest
     if furthest is not None and untried is None and _all_alike(solution):
         if hasattr(furthest, "add_note"):  # from Python 3.11 on
             furthest.add_note(
                 f"lazify tried {len(failed)} values of {', '.join(names)}, and each call failed like this"
             )
-        raise furthest from error
-    raise error from furthest
+        furthest.__cause__ = error
+        return furthest
+    error.__cause__ = furthest
+    return error
 
 
 def _all_alike(solution: Solution) -> bool:
@@ -77,15 +139,39 @@ def _values_of_rules(
 def _problem(recipe: Recipe, names: tuple[str, ...], guesses: dict[str, Any], call: Mapping[str, Any]) -> Problem:
     """What the solver is to find, and what constructor and call say about it."""
     parameters = {n: p for n, p in recipe.original_signature.parameters.items() if n in names}
-    sizes, structures = suggestions([value for name, value in call.items() if name != "self"], tensors)
+    arguments = [value for name, value in call.items() if name != "self"]
+    (sizes, shapes), nested = suggestions(arguments), nested_sizes(arguments)
+    shapes_of_tensors = [tuple(tensor.shape) for tensor in tensors(arguments) if tensor.dim()]
+    rivals = dict.fromkeys(size for shape in shapes_of_tensors for size in (*shape[1:2], shape[-1]))
+    defaults = _defaults(recipe, [name for name in names if name in recipe.defaulted])
     return Problem(
         names=names,
-        guesses=guesses,
-        defaults={name: p.default for name, p in parameters.items() if has_default(p)},
+        guesses={**{name: guesses[name] for name in names if name in guesses}, **defaults},
+        likely=tuple(_likely(names, guesses, defaults, nested)),
+        defaults=defaults,
         sizes=sizes,
-        structures=structures,
+        structures=(*nested, *shapes),
+        nested=nested,
         sequences=frozenset(name for name, p in parameters.items() if _wants_sequence(p.annotation)),
+        batch=shapes_of_tensors[0][0] if shapes_of_tensors else None,
+        rivals=tuple(rivals) if len(shapes_of_tensors) > 1 else (),
     )
+
+
+def _likely(
+    names: tuple[str, ...], guesses: Mapping[str, Any], defaults: Mapping[str, Any], nested: tuple[Any, ...]
+) -> Iterator[dict[str, Any]]:
+    """Values to begin with, where every parameter has a guess or a default.
+
+    They are the guesses, also with the sizes of a nested argument for one parameter; with defaults, these first, then a
+    guess in the place of one of them.
+    """
+    start = {name: defaults.get(name, guesses.get(name, NOT_GIVEN)) for name in names}
+    if NOT_GIVEN in start.values():
+        return
+    yield start
+    yield from ({**start, name: guesses[name]} for name in defaults if name in guesses)
+    yield from ({**start, name: each} for name in names for each in nested)
 
 
 def _wants_sequence(annotation: Any) -> bool:

@@ -9,17 +9,21 @@ from typing import Any
 from torch import nn
 
 from lazify._inference.call_values import derived, is_derived
-from lazify._inference.solver import SENTINELS
+from lazify._inference.problem import SENTINELS
 from lazify._isolation import CopySources, construct_on_fakes
 from lazify._recipe.construction import construct_new
 from lazify._recipe.recipe import Recipe
 
-__all__ = ["construct_preview", "format_values", "starting_values", "unknown_names"]
+__all__ = ["construct_preview", "starting_values", "unknown_names"]
 
 
 def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
-    """The inferred parameters that the user did not pass and that no rule computes from constructor arguments."""
-    return [name for name in recipe.rules if name not in given and not is_derived(recipe, name)]
+    """The inferred parameters that the user did not pass, that no rule computes from constructor arguments.
+
+    Those with a default that stays in the signature are taken to have it.
+    """
+    names = [name for name in recipe.rules if name not in given and name not in recipe.defaulted]
+    return [name for name in names if not is_derived(recipe, name)]
 
 
 def construct_preview(
@@ -43,8 +47,3 @@ def starting_values(names: list[str]) -> Iterator[dict[str, Any]]:
     if len(names) > 1:
         for number in numbers:
             yield dict.fromkeys(names, number)
-
-
-def format_values(values: Mapping[str, Any]) -> str:
-    """Values by name, as an error message shows them."""
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())

@@ -53,6 +53,9 @@ _FILLING = frozenset(
     for name in "uniform_ normal_ zero_ fill_ random_ bernoulli_ exponential_ log_normal_ cauchy_ geometric_".split()
 )
 
+#: Operations that make a tensor of whatever the memory held before: its values are never known.
+_UNSET = frozenset("aten::" + name for name in "empty_like new_empty new_empty_strided".split())
+
 
 class TrialMode(FakeMode):
     """Torch's mode of fake tensors, in which real tensors are neither computed with nor changed.
@@ -133,7 +136,7 @@ class TrialMode(FakeMode):
                 args, kwargs = self.faked(tuple(args)), self.faked(kwargs)
                 if func.name().partition(".")[0] in _FILLING and _is_all_unknown([args, kwargs]):
                     return args[0]  # most of what constructors do
-                if _result_may_be_large(func, args):
+                if func.name().partition(".")[0] in _UNSET or _result_may_be_large(func, args):
                     args = tuple(_without_values(each) for each in args)
             made = super().dispatch(func, types, args, kwargs)
             if func.name().partition(".")[0] in _CERTAIN and type(made) is FakeTensor and self._may_be_known(made):

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify._isolation.copies import CopySources, copied
@@ -46,6 +47,8 @@ class TrialRun:
         completed_ops: operations completed before.
         sizes: sizes seen by the operation that failed, in its order; empty if none was in flight.
         operation: its name.
+        leading: of a call that passed, the size of the first dimension of each tensor in its result.
+        shapes: of a call that passed, the shapes of the parameters and buffers of the module.
     """
 
     error: Exception | None
@@ -53,6 +56,8 @@ class TrialRun:
     completed_ops: int = 0
     sizes: tuple[int, ...] = ()
     operation: str = ""
+    leading: tuple[int, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -129,15 +134,13 @@ class TrialRunner:
                     self._note_size(module)
                     args, kwargs = copied((self.args, dict(self.kwargs)), fakes)
                     with torch.set_grad_enabled(grad), _Operations(recorder), TrialFunctions(fakes, recorder):
-                        consume(getattr(module, self.method)(*args, **kwargs))
+                        consume(result := getattr(module, self.method)(*args, **kwargs))
+                    passed = TrialRun(None, True, recorder.completed, (), "", _leading(result), _shapes(module))
             except Exception as error:
                 failure = error
             dispose(module, failure, snapshot.seen)
-            module = args = kwargs = None
-        sizes, operation = recorder.failed
-        if failure is None:
-            sizes, operation = (), ""
-        return TrialRun(failure, built, recorder.completed, sizes, operation)
+            module = args = kwargs = result = None
+        return passed if failure is None else TrialRun(failure, built, recorder.completed, *recorder.failed)
 
     def _mode(self) -> Any:
         return real_trial(self._limit()) if self.real else TrialMode(device=torch.device("cpu"))
@@ -165,6 +168,16 @@ def real_trial(limit: int | None = None) -> Iterator[RealTrialMode]:
         mode.undo()
 
 
+def _leading(result: Any) -> tuple[int, ...]:
+    return tuple(int(each.shape[0]) for each in tensors(result) if each.dim())
+
+
+def _shapes(module: nn.Module) -> tuple[tuple[int, ...], ...]:
+    return tuple(
+        tuple(tensor.shape) for _, inside in walk(module) for tensor in own_tensors(inside) if not is_lazy(tensor)
+    )
+
+
 def _held(given: Mapping[str, Any]) -> Iterator[torch.Tensor]:
     for value in given.values():
         for _, module in walk(value) if isinstance(value, nn.Module) else ():
@@ -173,7 +186,7 @@ def _held(given: Mapping[str, Any]) -> Iterator[torch.Tensor]:
 
 
 def _bytes(tensor: torch.Tensor) -> int:
-    if torch.nn.parameter.is_lazy(tensor) or tensor.layout is not torch.strided:
+    if is_lazy(tensor) or tensor.layout is not torch.strided:
         return 0
     return tensor.numel() * tensor.element_size()
 

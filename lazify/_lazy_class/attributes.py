@@ -42,12 +42,12 @@ def state_of(module: Any) -> LazyState:
 def not_materialized_message(module: Any, name: str) -> str:
     """Text of the error for an attribute that only the real module has."""
     recipe, given = state_of(module).recipe, state_of(module).given
-    missing = [each for each in recipe.rules if each not in given]
+    missing = [each for each in recipe.rules if each not in given and each not in recipe.defaulted]
     return compose(
         f"attribute {name!r} is not known yet: this {recipe.name} waits for its first call",
         [("to be inferred", ", ".join(missing))],
         "module(input)  # once, or materialize(module, input)\n"
-        f"{recipe.display_name}(..., {'=..., '.join(missing)}=...)  # or give them",
+        f"{recipe.display_name}(..., {'=..., '.join(missing or sorted(recipe.defaulted))}=...)  # or give them",
     )
 
 

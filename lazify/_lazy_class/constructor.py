@@ -46,7 +46,7 @@ def bind_or_construct(
         return None
     if recipe.extra_parameters and not recipe.extra_parameters.keys() <= given.keys():
         recipe.bind_strictly(module, *args, **kwargs)  # raises if a required parameter is missing
-    if not any(p.kind in VARIADIC for p in recipe.signature_with_self.parameters.values()):
+    if not recipe.optional and not any(p.kind in VARIADIC for p in recipe.signature_with_self.parameters.values()):
         recipe.binders_by_call_shape[(*kwargs, len(args))] = positional_binder(given)
     return given
 

@@ -16,6 +16,7 @@ from lazify._lazy_class.documentation import class_doc, with_lazy_signature
 from lazify._lazy_class.factory import make_lazy_class, metaclass_for_lazy
 from lazify._lazy_class.instance import LazyInstance
 from lazify._lazy_class.pickling import find_lazy_class
+from lazify._recipe.checking import Options
 from lazify._recipe.construction import original_init, set_class
 from lazify._recipe.recipe import Recipe, compile_recipe
 from lazify._recipe.rules import Axis
@@ -30,7 +31,7 @@ M = TypeVar("M", bound=nn.Module)
 LAZY_CLASS = "_lazify_class"
 
 
-def decorate(cls: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M]:
+def decorate(cls: type[M], options: Options) -> type[M]:
     """Replace the constructor of `cls`, in place, by the lazified one."""
     recipe = compile_recipe(cls, options, decorated=True)
     setattr(cls, RECIPE, recipe)

@@ -50,7 +50,16 @@ def class_doc(recipe: Recipe) -> str:
 
 
 def _rules_sentence(recipe: Recipe) -> str:
-    return f"Inferred at the first call: {'; '.join(f'`{name}` from {rule}' for name, rule in recipe.rules.items())}."
+    groups = {
+        "Inferred at the first call": recipe.dropped,
+        "Inferred if left out": [name for name in recipe.rules if name in recipe.optional - recipe.defaulted],
+        "Inferred if the call refuses the default": [name for name in recipe.rules if name in recipe.defaulted],
+    }
+    return " ".join(
+        f"{title}: {'; '.join(f'`{name}` from {recipe.rules[name]}' for name in names)}."
+        for title, names in groups.items()
+        if names
+    )
 
 
 def instance_text(state: LazyState) -> str:
@@ -60,7 +69,7 @@ def instance_text(state: LazyState) -> str:
     parts = [
         f"{name}={state.given[name]!r}" if name in state.given else f"{name}=?"
         for name in names
-        if name in state.given or name in recipe.rules
+        if name in state.given or (name in recipe.rules and name not in recipe.defaulted)
     ]
     return f"{recipe.name}({', '.join(parts)})"
 

@@ -22,6 +22,7 @@ from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_constr
 from lazify._lazy_class.documentation import class_doc, with_lazy_signature
 from lazify._lazy_class.instance import LazyInstance
 from lazify._lazy_class.pickling import find_lazy_class
+from lazify._recipe.checking import Options
 from lazify._recipe.construction import subclass_without_hooks
 from lazify._recipe.recipe import Recipe, compile_recipe
 from lazify._recipe.signature_reading import ORIGINAL_KEY, call_signature, original_function
@@ -40,12 +41,15 @@ _lazy_classes: WeakValueDictionary[tuple[int, Any], type[nn.Module]] = WeakValue
 
 
 @wrapt.synchronized
-def lazy_class(wrapped: type[M], options: tuple[tuple[str, Any], ...] | None) -> type[M]:
+def lazy_class(wrapped: type[M], options: Options) -> type[M]:
     """The lazy class of `wrapped` with these options, the same one each time.
 
     It is found by the class itself, not by its name: two classes may have the same name.
     """
-    key = (id(wrapped), options and tuple((name, _identity(rule)) for name, rule in options))
+    if isinstance(options, tuple):
+        key: Any = (id(wrapped), tuple((name, _identity(rule)) for name, rule in options))
+    else:
+        key = (id(wrapped), options)
     lazy = _lazy_classes.get(key)
     if lazy is None:
         lazy = _lazy_classes[key] = make_lazy_class(compile_recipe(wrapped, options))

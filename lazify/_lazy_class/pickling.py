@@ -42,7 +42,7 @@ def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
     """
     if recipe.decorated:
         return recipe.wrapped, None, True
-    options = recipe.options or ()
+    options = recipe.options if isinstance(recipe.options, tuple) else ()
     nameless = [(name, rule) for name, rule in options if callable(rule) and not _is_importable(rule)]
     if not nameless:
         return recipe.wrapped, recipe.options, False

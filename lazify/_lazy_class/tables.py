@@ -41,10 +41,15 @@ def explained_parameters(recipe: Recipe) -> tuple[ExplainedParameter, ...]:
             name,
             _parameter_text(original[name]) if name in original else "",
             _parameter_text(lazified[name]) if name in lazified else "",
-            str(recipe.rules[name]) if name in recipe.rules else "",
+            _rule_text(recipe, name) if name in recipe.rules else "",
         )
         for name in names
     )
+
+
+def _rule_text(recipe: Recipe, name: str) -> str:
+    when = ", if the call refuses the default" if name in recipe.defaulted else ", if left out"
+    return f"{recipe.rules[name]}{when if name in recipe.optional else ''}"
 
 
 def _parameter_text(p: Parameter) -> str:

@@ -10,13 +10,31 @@ from typing import Any, cast
 
 from lazify._recipe.signature_reading import POSITIONAL, VARIADIC, annotations_of
 
-__all__ = ["NOT_GIVEN", "binder", "function_with_signature", "positional_binder", "to_args_kwargs"]
+__all__ = [
+    "NOT_GIVEN",
+    "binder",
+    "function_with_signature",
+    "positional_binder",
+    "required_after_defaults",
+    "to_args_kwargs",
+]
 
 
 class _NotGiven:
-    """Default of every parameter of a binder: it tells an omitted argument from one that equals the default."""
+    """The one object that stands for an argument that is left out.
+
+    It is the default of every parameter of a binder, so that an omitted argument is told from one that equals the
+    default. In the signature of a lazy class it is the default, shown as `?`, of a size that may be left out because
+    the first call may determine it. To pass it is to leave the argument out.
+
+    >>> NOT_GIVEN
+    ?
+    """
 
     def __repr__(self) -> str:
+        return "?"
+
+    def __reduce__(self) -> str:  # copies and pickles are the same object
         return "NOT_GIVEN"
 
 
@@ -40,14 +58,40 @@ def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Cal
     >>> def init(self, out_channels, *, bias=True): ...
     >>> bind = binder(inspect.signature(init), "Conv.__init__", optional=["in_channels"])
     >>> bind(None, 8, in_channels=3)
-    {'self': None, 'out_channels': 8, 'bias': NOT_GIVEN, 'in_channels': 3}
+    {'self': None, 'out_channels': 8, 'bias': ?, 'in_channels': 3}
     >>> bind(None)
     Traceback (most recent call last):
     TypeError: Conv.__init__() missing 1 required positional argument: 'out_channels'
     """
     parameters = [p if p.default is p.empty else p.replace(default=NOT_GIVEN) for p in signature.parameters.values()]
     parameters += [Parameter(o, Parameter.KEYWORD_ONLY, default=NOT_GIVEN) for o in optional]
-    return _function(parameters, name)
+    late = required_after_defaults(parameters)
+    if not late:
+        return _function(parameters, name)
+    bind = _function(parameters, name)
+    by_keyword = [p.replace(kind=Parameter.KEYWORD_ONLY) if _has_default(p) else p for p in parameters]
+    refuse = _function(by_keyword, name)
+
+    def bind_and_check(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        __tracebackhide__ = True
+        bound = bind(*args, **kwargs)
+        if any(bound[each] is NOT_GIVEN for each in late):
+            given = {each: value for each, value in bound.items() if value is not NOT_GIVEN}
+            refuse(given.pop("self"), **given)  # raises Python's own error
+        return bound
+
+    return bind_and_check
+
+
+def required_after_defaults(parameters: Iterable[Parameter]) -> list[str]:
+    """Names of positional parameters without a default behind one with a default, which Python's syntax cannot say."""
+    positional = [p for p in parameters if p.kind in POSITIONAL]
+    first = next((place for place, p in enumerate(positional) if _has_default(p)), len(positional))
+    return [p.name for p in positional[first:] if not _has_default(p)]
+
+
+def _has_default(p: Parameter) -> bool:
+    return p.default is not Parameter.empty
 
 
 def function_with_signature(signature: Signature) -> Callable[..., dict[str, Any]]:
@@ -94,8 +138,11 @@ def _function(parameters: Sequence[Parameter], name: str) -> Callable[..., dict[
         | (inspect.CO_VARARGS if star else 0)
         | (inspect.CO_VARKEYWORDS if double else 0),
     )
-    defaults = tuple(p.default for p in positional if p.default is not Parameter.empty) or None
-    function = types.FunctionType(code, {"locals": locals}, name, defaults)
+    late = required_after_defaults(positional)
+    defaults = tuple(
+        NOT_GIVEN if p.name in late else p.default for p in positional if p.name in late or _has_default(p)
+    )
+    function = types.FunctionType(code, {"locals": locals}, name, defaults or None)
     function.__qualname__ = name
     function.__kwdefaults__ = {p.name: p.default for p in keyword if p.default is not Parameter.empty} or None
     return function

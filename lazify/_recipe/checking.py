@@ -6,18 +6,21 @@ import inspect
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from inspect import Parameter, Signature
+from types import EllipsisType
 from typing import Any, TypeAlias
 
 from lazify._recipe.rules import Axis, Computed, Rule, Unknown
 from lazify._recipe.signature_reading import VARIADIC
 from lazify.errors import DefinitionError, compose
 
-__all__ = ["Exclude", "accepts", "check_rules", "normalize_exclude", "nothing_to_infer"]
+__all__ = ["Exclude", "Options", "accepts", "check_rules", "normalize_exclude", "nothing_to_infer"]
 
-Exclude: TypeAlias = str | Iterable[str] | Mapping[str, Any] | None
+Exclude: TypeAlias = "str | Iterable[str] | Mapping[str, Any] | EllipsisType | None"
+#: The same, normalized: None where lazify decides, the Ellipsis for whatever is left out, else names and rules.
+Options: TypeAlias = "tuple[tuple[str, Any], ...] | EllipsisType | None"
 
 
-def normalize_exclude(exclude: Exclude) -> tuple[tuple[str, Any], ...] | None:
+def normalize_exclude(exclude: Exclude) -> Options:
     """The argument `exclude` as a hashable, sorted tuple of pairs: name and rule, or name and None.
 
     >>> normalize_exclude("in_channels"), normalize_exclude({"dim": 3})
@@ -25,8 +28,8 @@ def normalize_exclude(exclude: Exclude) -> tuple[tuple[str, Any], ...] | None:
     lazify.errors.DefinitionError: the rule for 'dim' is 3
     ...
     """
-    if exclude is None:
-        return None
+    if exclude is None or exclude is ...:
+        return exclude
     if isinstance(exclude, str):
         return ((exclude, None),)
     if isinstance(exclude, Mapping):

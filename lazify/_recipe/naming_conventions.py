@@ -1,6 +1,7 @@
-"""Parameter names that suggest which constructor parameters the input determines, for classes outside torch.nn.
+"""What the names of constructor parameters suggest, for classes outside torch.nn: which are sizes, and of what.
 
-The rules found here are guesses; trial runs check them at the first call.
+Names say where to look first; they decide nothing. Only a name that can mean nothing else takes a parameter out of the
+signature, and every value that a name suggests is proved by trial runs at the first call.
 """
 
 from __future__ import annotations
@@ -8,41 +9,57 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lazify._recipe.rules import Axis, Rule
+from lazify._recipe.signature_reading import VARIADIC
 
-__all__ = ["conventional", "guess_parameters"]
+__all__ = ["Sizes", "any_size", "conventional", "names_argument", "sizes_of"]
 
 # ---------------------------------------------------------------------------------------------
 # The names
 
-#: Parameter names for a number of input channels: the size of dimension 1.
+#: Names that mean a number of input channels and nothing else: the size of dimension 1.
 _INPUT_CHANNELS = re.compile(
-    r"(n_|num_|nin_)?in(put)?_?(channels?|chans?|chns|chs?|c|planes|filters|maps|nc)(_[a-z]+)?"
-    r"|num_input_features|c_?in|ch_?in|channels_in|planes_in|width_in|in_width|inp|inc|image_channels|img_channels"
+    r"(n_|num_)?in(put|c)?\d?_?(channels?|chans?|chns|chs?|c|planes|filters|maps)|inplanes|in_?nc|num_input_features"
+    r"|n?c_?in|ch_?in|channels_in|planes_in|nin_channels"
 )
-#: Parameter names for a number of input features: the size of the last dimension.
+#: Names that mean a number of input features and nothing else: the size of the last dimension.
 _INPUT_FEATURES = re.compile(
-    r"(n_|num_|hidden_)?in(put)?_?(features?|feats?|size|dims?|units|embed_dim|d)"
-    r"|(n|num)_inputs?|n_?in|nfeat|(d|dim|size|features|feat)_in|idim|obs_dim|state_dim|query_dim|n_mels|n_mel_channels"
+    r"(n_|num_)?in(put)?\d?_?(features?|feats?|size|dims?|units|embed_dim|d)"
+    r"|(n|num)_inputs?|n_?in|(d|dim|features|feat|size)_in"
 )
-#: Parameter names for the shape of an input.
-_INPUT_SHAPES = re.compile(r"(in|input|image|img|obs|observation)_shape|(image|img)_size|input_resolution")
-#: Parameter names for a number of channels of the whole module. They mean the input if the parameter is required and no
-#: other parameter has a name for input channels or input features.
-WIDTH_CHANNELS = "num_features num_channels n_channels nchannels channels channel chan nc n_chan C c1 planes ch".split()
-#: The same for features.
-WIDTH_FEATURES = """
-    embed_dim embed_size emb_size emb_dim dim dims n_dim n_dims d_model dmodel model_dim feat_dim feature_dim
-    feature_size features n_features n_feats normalized_shape num_hiddens n_embd width node_dim
-""".split()
-#: The same, but only if the parameter is the first size in the signature.
-WIDTH_IF_FIRST = "hidden_size hidden_dim hidden_channels hidden hidden_features feat filters embedding_dim".split()
-#: Parameter names that are not sizes, although they may stand before the first size.
-NOT_A_SIZE = re.compile(
-    r"(n|num|number)_.*|.*heads?|depth|layers|spatial_dims|dimension|ndim|mode|kind|dropout|act.*|norm.*"
+#: Other names for a number of channels: of the input, or of the whole module.
+_CHANNELS = re.compile(
+    r"num_features|(num_|n_|n)?channels?|chan|nc|n_chan|C|c1|planes|ch|inp|inc|(image|img)_channels|width_in|in_width"
 )
+#: Other names for a number of features: of the input, or of the whole module.
+_FEATURES = re.compile(
+    r"(embed|emb|n|d|model|feat|feature|node|obs|state|query|i)_?dims?|(embed|emb|feature)_size|dims?|d_?model|features"
+    r"|n_(features|feats)|normalized_shape|num_hiddens|n_embd|width|nfeat|n_mels|n_mel_channels"
+    r"|hidden_(features|size|dim|channels)|hidden|embedding_dim|feat|filters|.*_in(put)?_(features|size|dims?|channels)"
+)
+#: Names of what the user chooses: outputs, classes, vocabularies, hidden widths.
+_CHOSEN = re.compile(
+    r"(.*_)?out(put)?s?(_?(c|ch|channels?|chans|features|feats|dims?|size|planes|nc|d|units))?|.*_out|c_?out|dim_?out|o_?dim"
+    r"|.*class(es)?(_?(num|count|n))?|num_labels?|labels|.*vocab.*|num_embeddings|(n|num)_(tokens?|embeddings|actions?)"
+    r"|(.*_)?(hidden|inner|mlp|ffn?|feed_?forward|latent|bottleneck|code|proj|projection|head)s?"
+    r"(_(c|ch|channels?|chans|features|feats|dims?|size|planes|width|units))?|dim_feedforward|n_?hid|num_hiddens|nhidden"
+)
+#: Names of what is no size of an input, although a whole number.
+_NO_SIZE = re.compile(
+    r".*heads?|(.*_)?depths?|.*layers?|.*blocks?|.*groups?|.*stages?|.*levels?|.*steps|.*experts?|.*convs?|.*iter(ation)?s"
+    r"|spatial_dims|dimension|ndim|mode|kind|type|act.*|norm(?!alized_shape).*|drop.*|.*dropout|(.*_)?kernels?(_size)?|ks?|kernel.*"
+    r"|strides?|padding|pad|dilations?|cardinality|.*ratio|.*factor|scale|.*rate|reduction|expansion|expand|p|eps"
+    r"|momentum|window.*|patch.*|pool.*|order|rank|growth.*|multiplier|downsample|upsample|.*module|model|backbone"
+    r"|.*encoder|.*decoder|.*layer|net|network|func|function|fn|loss|config|cfg|args|name|version"
+)
+
+
+def _is(pattern: re.Pattern[str], name: str) -> bool:
+    return pattern.fullmatch(name) is not None
+
 
 #: Parameter names for the size of a second input -> the arguments of `forward` that may be this input.
 SECONDARY_INPUTS: Mapping[str, tuple[str, ...]] = {
@@ -61,14 +78,13 @@ _SUFFIXES = {"dim": -1, "size": -1, "features": -1, "feats": -1, "width": -1, "c
 #: choice of the user (`act_dim` beside the argument `act`).
 SECONDARY_ARGUMENTS = "query q key k value v context ctx cond condition memory src tgt".split()
 
-
 #: Annotations that may be those of a size, and annotations that cannot be. Any other may be an alias of an int.
 _SIZES = re.compile(r"\bint\b|Int|Any|Size|Shape|_shape_t")
 _NO_SIZES = re.compile(r"\b(bool|float|complex|str|bytes|Tensor|Module|Callable|type|Type|dtype|device|ndarray)\b")
 
 
 # ---------------------------------------------------------------------------------------------
-# Rules and parameters from names
+# Rules from names
 
 
 def conventional(name: str, forward: Iterable[str]) -> Rule | None:
@@ -79,14 +95,18 @@ def conventional(name: str, forward: Iterable[str]) -> Rule | None:
     >>> conventional("in_chans", ["x"]), conventional("dropout", ["x"])
     (axis(1), None)
     """
-    arguments = list(forward)
-    if (rule := _of_argument(name, arguments)) is not None:
+    if (rule := _of_argument(name, list(forward))) is not None:
         return rule
-    if _INPUT_CHANNELS.fullmatch(name) or name in WIDTH_CHANNELS:
+    if _is(_INPUT_CHANNELS, name) or _is(_CHANNELS, name):
         return Axis(1)
-    if _INPUT_FEATURES.fullmatch(name) or name in WIDTH_FEATURES or name in WIDTH_IF_FIRST:
+    if _is(_INPUT_FEATURES, name) or _is(_FEATURES, name):
         return Axis(-1)
     return None
+
+
+def names_argument(name: str, forward: Iterable[str]) -> bool:
+    """Whether a parameter is named as the size of an argument of `forward`: `context_dim` where there is `context`."""
+    return _of_argument(name, list(forward)) is not None
 
 
 def _of_argument(name: str, forward: list[str]) -> Rule | None:
@@ -98,27 +118,60 @@ def _of_argument(name: str, forward: list[str]) -> Rule | None:
     return Axis(_SUFFIXES[suffix], of=stem) if suffix in _SUFFIXES and stem in forward else None
 
 
-def guess_parameters(signature: inspect.Signature, forward: Iterable[str]) -> list[str]:
-    """Names of constructor parameters that the input determines, guessed from names, order, annotations and defaults.
+# ---------------------------------------------------------------------------------------------
+# Which parameters may be inferred
 
-    In doubt a parameter is not guessed: dropping one that the user must choose is worse than an error that asks for
-    names.
 
-    >>> def init(dim, num_heads=8, context_dim=None): ...
-    >>> guess_parameters(inspect.signature(init), ["x", "context"])
-    ['dim', 'context_dim']
+@dataclass(frozen=True)
+class Sizes:
+    """The parameters of a constructor that a call may determine, of which nothing is named by the user.
+
+    Attributes:
+        dropped: those that leave the signature: their names mean the size of an input.
+        optional: required ones that may be left out.
+        defaulted: those with a default, which is taken unless the call refuses it.
     """
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = [p for p in signature.parameters.values() if p.kind not in variadic and _may_be_size(p)]
+
+    dropped: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    defaulted: tuple[str, ...] = ()
+
+
+def sizes_of(signature: inspect.Signature, forward: Iterable[str]) -> Sizes:
+    """The sizes in a constructor, by names, annotations and defaults.
+
+    In doubt a parameter is not dropped: one that the user must choose is worth more than a short signature.
+
+    >>> def init(in_channels, width, num_heads, num_classes, channels=3): ...
+    >>> sizes_of(inspect.signature(init), ["x"])
+    Sizes(dropped=('in_channels',), optional=('width',), defaulted=('channels',))
+    """
     arguments = list(forward)
-    found = {p.name for p in parameters if _is_side_input(p.name, arguments)}
-    plain = [p for p in parameters if p.name not in found]
-    main = _inputs(plain)
-    if not any(p.default is p.empty for p in main) and (own := _own_size(plain)) is not None:
-        main = [own]  # a required width says more than an optional input size
-    found |= {p.name for p in main}
-    found |= {p.name for p in plain if _INPUT_SHAPES.fullmatch(p.name)}
-    return [name for name in signature.parameters if name in found]
+    parameters = [p for p in signature.parameters.values() if p.kind not in VARIADIC and _may_be_size(p)]
+    sides = [p.name for p in parameters if _is_side_input(p.name, arguments)]
+    inputs = [p for p in parameters if p.name not in sides and _is_input(p)]
+    dropped = [*sides, *(p.name for p in _required(inputs) or inputs[:1])]
+    weak = [p for p in parameters if p.name not in dropped and not _is(_NO_SIZE, p.name)]
+    optional = [p.name for p in _required(weak) if not _is(_CHOSEN, p.name)]
+    if not optional and not _required([p for p in parameters if p.name in dropped]):
+        optional = [p.name for p in _required(weak)[:1] if conventional(p.name, arguments)]  # `hidden_size`, alone
+    defaulted = [p.name for p in weak if p.default is not p.empty and _may_be_refused(p, arguments)]
+    if not dropped and not optional:
+        defaulted = [name for name in defaulted if signature.parameters[name].default != 0]  # `dim=0`, an axis
+    in_order = list(signature.parameters)
+    return Sizes(tuple(sorted(dropped, key=in_order.index)), tuple(optional), tuple(defaulted))
+
+
+def any_size(signature: inspect.Signature, forward: Iterable[str]) -> Sizes:
+    """The same where the user says that whatever is left out is to be inferred: no name is asked."""
+    named = sizes_of(signature, forward)
+    parameters = [p for p in signature.parameters.values() if p.kind not in VARIADIC and _may_be_size(p)]
+    optional = tuple(p.name for p in _required(parameters) if p.name not in named.dropped)
+    return Sizes(named.dropped, optional, named.defaulted)
+
+
+def _required(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    return [p for p in parameters if p.default is p.empty]
 
 
 def _is_side_input(name: str, forward: list[str]) -> bool:
@@ -127,22 +180,18 @@ def _is_side_input(name: str, forward: list[str]) -> bool:
     return known and _of_argument(name, forward) is not None
 
 
-def _inputs(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
-    """Parameters named as input channels or features: all required ones, or else the first one."""
-    named = [p for p in parameters if _INPUT_CHANNELS.fullmatch(p.name) or _INPUT_FEATURES.fullmatch(p.name)]
-    named = [p for p in named if not _is_sequence(p) or not _INPUT_FEATURES.fullmatch(p.name)]
-    required = [p for p in named if p.default is p.empty]
-    return required or named[:1]
+def _is_input(p: inspect.Parameter) -> bool:
+    """Whether a name means a number of input channels or features, and nothing else."""
+    return _is(_INPUT_CHANNELS, p.name) or (_is(_INPUT_FEATURES, p.name) and not _is_sequence(p))
 
 
-def _own_size(parameters: list[inspect.Parameter]) -> inspect.Parameter | None:
-    """The first required parameter named as a width of the whole module."""
-    required = [p for p in parameters if p.default is p.empty and not _is_sequence(p)]
-    for p in required:
-        if p.name in WIDTH_CHANNELS or p.name in WIDTH_FEATURES:
-            return p
-    first = next((p for p in required if not NOT_A_SIZE.fullmatch(p.name)), None)
-    return first if first is not None and first.name in WIDTH_IF_FIRST else None
+def _may_be_refused(p: inspect.Parameter, forward: list[str]) -> bool:
+    """Whether a default is that of a size: a number, or None or 0 for a parameter with the name of a size."""
+    if p.default is None or p.default == 0:
+        return conventional(p.name, forward) is not None
+    if isinstance(p.default, (tuple, list)):
+        return bool(p.default) and all(type(each) is int for each in p.default)
+    return type(p.default) is int and not (_is(_CHOSEN, p.name) and conventional(p.name, forward) is None)
 
 
 def _annotation(p: inspect.Parameter) -> str:
@@ -155,7 +204,7 @@ def _annotation(p: inspect.Parameter) -> str:
 def _may_be_size(p: inspect.Parameter) -> bool:
     """Whether a parameter can be a size by its annotation, if it has one, and by its default."""
     default: Any = p.default
-    if isinstance(default, (bool, float, str)) or (isinstance(default, int) and default <= 0):
+    if isinstance(default, (bool, float, str)) or (isinstance(default, int) and default < 0):
         return False
     text = _annotation(p)
     return bool(_SIZES.search(text)) or not _NO_SIZES.search(text)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature
 from typing import Any
 
 from torch import nn
 
-from lazify._recipe.binding import binder, to_args_kwargs
-from lazify._recipe.checking import accepts, check_rules, nothing_to_infer
-from lazify._recipe.naming_conventions import conventional, guess_parameters
+from lazify._recipe.binding import NOT_GIVEN, binder, required_after_defaults, to_args_kwargs
+from lazify._recipe.checking import Options, accepts, check_rules, nothing_to_infer
+from lazify._recipe.naming_conventions import Sizes, any_size, conventional, sizes_of
 from lazify._recipe.rules import Axis, Rule, Unknown
 from lazify._recipe.signature_reading import (
     ANYTHING,
     POSITIONAL,
     SELF,
+    OpenSignature,
     constructor_signature,
     method_signature,
     original_function,
     without_parameters,
 )
-from lazify._recipe.torch_nn_table import is_unmodified_torch_class, table_row
+from lazify._recipe.torch_nn_table import inherits_constructor, is_unmodified_torch_class, table_row
 from lazify._torch import COMPILED_CALL
 
 __all__ = ["Recipe", "compile_recipe"]
@@ -41,6 +42,9 @@ class Recipe:
         signature_with_self: the parameters of the lazy class, with `self`.
         rules: the rule of each inferred parameter; a rule follows those whose values it reads.
         guessed: the inferred parameters whose rule is unknown or only suggested by their name.
+        optional: the inferred parameters that stay in the signature of the lazy class: what is given is taken, what is
+            left out is inferred.
+        defaulted: those of them with a default, which is taken unless the call refuses it.
         extra_parameters: parameters of the lazy class that only rules read (`expansion_ratio`).
         forward: the parameters of `forward`, without `self`.
         bind: function that binds the arguments of the lazy class. The inferred parameters are optional, and so are the
@@ -62,13 +66,15 @@ class Recipe:
     """
 
     wrapped: type[nn.Module]
-    options: tuple[tuple[str, Any], ...] | None
+    options: Options
     original_init: Callable[..., None]
     dict_template: dict[str, Any]
     original_signature: Signature
     signature_with_self: Signature
     rules: Mapping[str, Rule]
     guessed: frozenset[str]
+    optional: frozenset[str]
+    defaulted: frozenset[str]
     extra_parameters: Mapping[str, Parameter]
     forward: Signature
     bind: Callable[..., dict[str, Any]]
@@ -94,9 +100,15 @@ class Recipe:
         return self.wrapped.__name__ if self.decorated else self.name
 
     @property
+    def dropped(self) -> list[str]:
+        """The inferred parameters that are not in the signature of the lazy class."""
+        return [name for name in self.rules if name not in self.optional]
+
+    @property
     def signature(self) -> Signature:
         """Signature of a call of the lazy class."""
-        return Signature([p for name, p in self.signature_with_self.parameters.items() if name != SELF.name])
+        kept = [p for name, p in self.signature_with_self.parameters.items() if name != SELF.name]
+        return self.signature_with_self.replace(parameters=kept)
 
     def to_args_kwargs(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The `(args, kwargs)` for the constructor of the wrapped class."""
@@ -105,15 +117,16 @@ class Recipe:
         )
 
 
-def compile_recipe(
-    wrapped: type[nn.Module], options: tuple[tuple[str, Any], ...] | None, decorated: bool = False
-) -> Recipe:
+def compile_recipe(wrapped: type[nn.Module], options: Options, decorated: bool = False) -> Recipe:
     """Recipe for `wrapped`: reads its signatures, chooses the rules and checks them."""
     signature, forward = constructor_signature(wrapped), _forward_signature(wrapped)
-    chosen, guessed = choose_rules(wrapped, options, signature, forward)
+    sizes = choose_sizes(wrapped, options, signature, forward)
+    chosen, guessed = choose_rules(wrapped, options, signature, forward, sizes)
     rules, extra_parameters = check_rules(wrapped, chosen, signature, forward)
-    with_self = _with_self(signature)
-    signature_with_self = without_parameters(with_self, rules, extra_parameters.values())
+    with_self = with_optional(_with_self(signature), sizes.optional)
+    kept = {*sizes.optional, *sizes.defaulted}
+    dropped = [name for name in rules if name not in kept]
+    signature_with_self = without_parameters(with_self, dropped, extra_parameters.values())
     optional = [p.replace(default=None) if p.default is p.empty else p for p in extra_parameters.values()]
     init_name = f"{wrapped.__qualname__ if decorated else 'Lazy' + wrapped.__name__}.__init__"
     original_new, original_metaclass_call = _original_new(wrapped), _original_metaclass_call(wrapped)
@@ -129,10 +142,12 @@ def compile_recipe(
         signature_with_self=signature_with_self,
         rules=rules,
         guessed=frozenset(guessed),
+        optional=frozenset(kept),
+        defaulted=frozenset(sizes.defaulted),
         extra_parameters=extra_parameters,
         forward=forward,
-        bind=binder(without_parameters(with_self, rules, optional), init_name, optional=rules),
-        bind_strictly=binder(signature_with_self, init_name, optional=rules),
+        bind=binder(without_parameters(with_self, dropped, optional), init_name, optional=dropped),
+        bind_strictly=binder(signature_with_self, init_name, optional=dropped),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
         init_takes_keywords=init_takes_keywords,
         original_new=original_new,
@@ -166,38 +181,71 @@ def _takes_keywords(signature: Signature) -> bool:
     return all(p.kind in by_keyword for p in signature.parameters.values())
 
 
+def choose_sizes(wrapped: type[nn.Module], options: Options, signature: Signature, forward: Signature) -> Sizes:
+    """The parameters that may be inferred: dropped from the signature, or to be left out by those who like to.
+
+    The dropped ones are those in `options` and those with an `axis` as their default; without either, those in the
+    table of torch.nn; without a row there, those whose names can mean nothing else.
+    """
+    marked = [p.name for p in signature.parameters.values() if isinstance(p.default, Axis)]
+    if isinstance(options, tuple) or (marked and options is None):
+        return Sizes(tuple(dict.fromkeys([*marked, *(name for name, _ in options or ())])))
+    row = table_row(wrapped, forward.parameters)
+    by_row = [] if row is None else [name for name in row.inferred if accepts(signature, name)]
+    if options is ...:
+        sizes = any_size(signature, forward.parameters)
+    elif inherits_constructor(wrapped) or wrapped.__module__.startswith("torch.nn.modules."):
+        return Sizes(tuple(by_row))  # a class of torch.nn without a row has no parameter to infer
+    else:
+        sizes = sizes_of(signature, forward.parameters)
+    dropped = dict.fromkeys([*marked, *sizes.dropped, *(by_row if is_unmodified_torch_class(wrapped) else ())])
+    return Sizes(
+        tuple(dropped),
+        tuple(name for name in sizes.optional if name not in dropped),
+        tuple(name for name in sizes.defaulted if name not in dropped),
+    )
+
+
 def choose_rules(
-    wrapped: type[nn.Module],
-    options: tuple[tuple[str, Any], ...] | None,
-    signature: Signature,
-    forward: Signature,
+    wrapped: type[nn.Module], options: Options, signature: Signature, forward: Signature, sizes: Sizes
 ) -> tuple[dict[str, Any], set[str]]:
     """Rules by inferred parameter, and the names of the parameters whose rule is a guess.
 
-    The parameters are those in `options` and those with an `axis` as their default; without either, those in the table
-    of torch.nn; without a row there, those that naming conventions suggest. A rule is a guess if it comes from naming
-    conventions, or from the table for a class that overrides torch's constructor or `forward`.
+    A rule is a guess if it comes from naming conventions, or from the table for a class that overrides torch's
+    constructor or `forward`.
     """
-    marked = {p.name: p.default for p in signature.parameters.values() if isinstance(p.default, Axis)}
-    row = table_row(wrapped, forward.parameters)
-    if options is not None or marked:
-        chosen: dict[str, Any] = {**marked, **dict(options or ())}
-    elif row is not None:
-        chosen = {name: rule for name, rule in row.inferred.items() if accepts(signature, name)}
-    elif wrapped.__module__.startswith("torch.nn.modules."):
-        chosen = {}  # a class of torch.nn without a row has no parameter to infer
-    else:
-        chosen = dict.fromkeys(guess_parameters(signature, forward.parameters))
-    if not chosen:
+    names = (*sizes.dropped, *sizes.optional, *sizes.defaulted)
+    if not names:
         raise nothing_to_infer(wrapped, signature)
+    parameters, named = signature.parameters, dict(options) if isinstance(options, tuple) else {}
+    row = table_row(wrapped, forward.parameters)
     table = {} if row is None else {**row.inferred, **(row.named or {})}
+    chosen: dict[str, Any] = {}
     guessed = set()
-    for name, rule in chosen.items():
-        if rule is None or (row is not None and rule is row.inferred.get(name)):
-            chosen[name] = table.get(name) or conventional(name, forward.parameters) or Unknown()
+    for name in names:
+        default = parameters[name].default if name in parameters else None
+        rule = named.get(name) or (default if isinstance(default, Axis) else None)
+        if rule is None:
+            rule = table.get(name) or conventional(name, forward.parameters) or Unknown()
             if name not in table or not is_unmodified_torch_class(wrapped):
                 guessed.add(name)
+        chosen[name] = rule
     return chosen, guessed
+
+
+def with_optional(signature: Signature, names: Collection[str]) -> Signature:
+    """Signature in which the parameters `names` may be left out: their default is shown as `?`.
+
+    >>> def init(dim, heads): ...
+    >>> import inspect
+    >>> print(with_optional(inspect.signature(init), ["dim"]))
+    (dim=?, heads)
+    """
+    if not names:
+        return signature
+    parameters = [p.replace(default=NOT_GIVEN) if p.name in names else p for p in signature.parameters.values()]
+    kind = OpenSignature if required_after_defaults(parameters) else Signature
+    return kind(parameters, return_annotation=signature.return_annotation)
 
 
 def _dict_template(wrapped: type[nn.Module]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ __all__ = [
     "POSITIONAL",
     "SELF",
     "VARIADIC",
+    "OpenSignature",
     "RawText",
     "annotations_of",
     "call_signature",
@@ -40,6 +41,17 @@ VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 ORIGINAL_KEY = "_lazify_original"
 SELF = Parameter("self", Parameter.POSITIONAL_ONLY)
 ANYTHING = Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)])
+
+
+class OpenSignature(Signature):
+    """A signature in which a parameter without a default may follow one that may be left out: `(dim=?, heads)`.
+
+    Python's syntax has no such functions, but a binder can be one.
+    """
+
+    def __init__(self, parameters: Any = None, *, return_annotation: Any = Signature.empty, **_: bool) -> None:
+        unchecked: dict[str, Any] = {"__validate_parameters__": False}
+        super().__init__(parameters, return_annotation=return_annotation, **unchecked)
 
 
 class RawText(str):

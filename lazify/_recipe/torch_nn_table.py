@@ -12,7 +12,7 @@ from torch import nn
 
 from lazify._recipe.rules import Axis, Computed, Rule
 
-__all__ = ["KNOWN", "is_unmodified_torch_class", "table_row"]
+__all__ = ["KNOWN", "inherits_constructor", "is_unmodified_torch_class", "table_row"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,13 @@ def table_row(cls: type[nn.Module], forward: Iterable[str]) -> Row | None:
     return Row(fitted(row.inferred), fitted(row.named or {}))
 
 
+def inherits_constructor(cls: type[nn.Module]) -> bool:
+    """Whether `cls` has the constructor of a class in the table."""
+    base: Any = next((base for base in cls.__mro__ if base in KNOWN), None)
+    return base is not None and getattr(cls, "__init__") is base.__init__
+
+
 def is_unmodified_torch_class(cls: type[nn.Module]) -> bool:
     """Whether `cls` inherits both constructor and `forward` unchanged from a class in the table."""
     base: Any = next((base for base in cls.__mro__ if base in KNOWN), None)
-    return base is not None and getattr(cls, "__init__") is base.__init__ and cls.forward is base.forward
+    return inherits_constructor(cls) and cls.forward is base.forward

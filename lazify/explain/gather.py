@@ -95,7 +95,8 @@ def _explained_module(
     values: Mapping[str, Any],
     call_shapes: Mapping[str, str],
 ) -> ExplainedModule:
-    rules = {name: str(rule) for name, rule in recipe.rules.items() if name not in given}
+    inferred = [name for name in recipe.rules if name not in given and (name not in recipe.defaulted or name in values)]
+    rules = {name: str(recipe.rules[name]) for name in inferred}
     wrapped = recipe.wrapped
     return ExplainedModule(path, wrapped.__name__, lazy, dict(given), dict(values), rules, call_shapes, wrapped, recipe)
 

@@ -30,7 +30,7 @@ class Widths(nn.Module):
 
 
 def test_attributes_that_do_not_depend_on_the_input_are_known() -> None:
-    module = lazify(Widths)(9, mode="m")
+    module = lazify(Widths)(out=9, mode="m")
     assert (module.out, module.mode, module.groups) == (9, "m", (1, 1))
     for name in ("dim", "twice", "same", "wide", "pair", "maker", "linear"):
         with pytest.raises(NotMaterializedError, match=f"attribute '{name}' is not known yet"):

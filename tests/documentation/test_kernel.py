@@ -165,7 +165,7 @@ class Again(torch_nn.Module):
 
 
 def test_running_the_cell_of_a_wrapped_class_again(kernel: Kernel) -> None:
-    for parameter in ("width", "height"):
+    for parameter in ("out_features", "hidden"):
         kernel.define(
             f"""
 class Twice(torch_nn.Module):

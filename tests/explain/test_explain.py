@@ -31,7 +31,7 @@ class Block(nn.Module):
         return self.layers(x)
 
 
-LazyBlock = lazify(Block)
+LazyBlock = lazify(Block, exclude=["dim"])
 
 
 def model() -> nn.Sequential:

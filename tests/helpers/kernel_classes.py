@@ -105,9 +105,9 @@ T = typing.TypeVar("T")
 class OfType(torch_nn.Module, typing.Generic[T]):
     """A generic one."""
 
-    def __init__(self, in_features: int, width: int):
+    def __init__(self, in_features: int, out_features: int):
         super().__init__()
-        self.linear = torch_nn.Linear(in_features, width)
+        self.linear = torch_nn.Linear(in_features, out_features)
 
     def forward(self, x):
         return self.linear(x)
@@ -182,7 +182,7 @@ CLASSES = {
         {"in_channels": "axis(1)"},
         "A decorated block.",
     ),
-    "OfType": Shown("(width: int)", "width", {"in_features": "axis(-1)"}, "A generic one."),
+    "OfType": Shown("(out_features: int)", "out_features", {"in_features": "axis(-1)"}, "A generic one."),
     "Data": Shown("(width: int = 3) -> None", "width", {"in_features": "axis(-1)"}, "A dataclass."),
     "Marked": Shown("(width: int)", "width", {"in_features": "axis(-1)"}, "The rule stands as the default."),
     "LazySqueezeExcite": Shown(

@@ -64,7 +64,7 @@ def test_a_constructor_that_refuses_sizes_is_not_repeated_on_real_memory() -> No
         def forward(self, x: Tensor) -> Tensor:
             return self.qkv(x)
 
-    list(lazify(Refusing)(7).parameters())
+    list(lazify(Refusing)(heads=7).parameters())
     assert nn.Parameter not in kinds
 
 

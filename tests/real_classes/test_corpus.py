@@ -15,11 +15,8 @@ ASIDE = {
     "hand/AnyNorm-group": "its __new__ makes an instance of another class, as the eager one does",
     "hand/LazyHeadInside": "torch's own lazy layer inside draws at the call, not at the construction",
 }
-NEEDS_NAMES = """
-    KwargsDict KwargsPop DictInput DictInput-text-only ListInput KwargsForward ChecksShape FlatBoth
-    LogDepthDisc-channels AdditiveAttention AdditiveAttention-kwarg BackcastBlock PerSeriesLinear HyperLinear
-    LearnedAdjacency BilinearPool CountSketch
-""".split()
+#: Classes that read their sizes out of `**kwargs`, which no signature shows.
+NEEDS_NAMES = "KwargsDict KwargsPop".split()
 MISSES = {
     ("torch_nn", "named"): set(),
     ("torch_nn", "auto"): set(),

@@ -20,6 +20,11 @@ class Two(nn.Module):
         return x
 
 
+class Sizeless(nn.Module):
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+
+
 LazyTwo = lazify(Two, exclude={"first": axis(-1)})
 NOT_ENOUGH = "lazify takes an nn.Module class, got "
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
@@ -64,8 +69,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a rule without names": (lambda: lazify(Two, exclude={"first": min}), "has no signature"),
     "nothing to infer": (
-        lambda: lazify(Two),
-        "no parameter of Two is known to follow from its input\n  constructor: Two(first: 'int', second: 'int')",
+        lambda: lazify(Sizeless),
+        "no parameter of Sizeless is known to follow from its input\n  constructor: Sizeless(mode: 'str')",
     ),
     "nothing to infer in torch.nn": (lambda: lazify(nn.ReLU), "no parameter of ReLU is known to follow from its input"),
     "nothing named": (lambda: lazify(Two, exclude=[]), "no parameter of Two"),

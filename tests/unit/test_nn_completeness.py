@@ -10,7 +10,7 @@ import torch.nn
 
 from helpers.torch_nn import EAGER, LAZIES, constructor, module_classes
 from lazify import lazify
-from lazify._recipe.naming_conventions import guess_parameters
+from lazify._recipe.naming_conventions import sizes_of
 from lazify._recipe.torch_nn_table import KNOWN, table_row
 
 pytestmark = [
@@ -28,7 +28,6 @@ NOT_HERE: dict[str, str] = {
 }
 #: Known by the table alone: the conventions see no required size.
 BY_TABLE: dict[str, str] = {
-    "Bilinear": "two numbered inputs, in1_features and in2_features",
     "PReLU": "num_parameters has a default, 1",
     "Transformer": "d_model has a default, 512",
 }
@@ -53,8 +52,8 @@ def expected() -> set[str]:
     """
     found = {name.removeprefix("Lazy") for name in module_classes(torch.nn) if name.startswith("Lazy")}
     for name, cls in module_classes(torch.nn).items():
-        guessed = guess_parameters(constructor(cls), inspect.signature(cls.forward).parameters)
-        if not name.startswith("Lazy") and set(guessed) & set(required(cls)):
+        sizes = sizes_of(constructor(cls), inspect.signature(cls.forward).parameters)
+        if not name.startswith("Lazy") and {*sizes.dropped, *sizes.optional} & set(required(cls)) - CHOSEN:
             found.add(name)
     return found - set(NOT_HERE)
 
@@ -85,7 +84,7 @@ def test_what_is_not_here_has_nothing_to_infer() -> None:
 def test_the_lists_of_exceptions_are_true() -> None:
     assert set(NOT_HERE) <= set(EAGER)
     assert {n for cls in EAGER.values() if cls.__name__ not in here() | set(NOT_HERE) for n in required(cls)} == CHOSEN
-    without = [n for n in NOT_HERE if guess_parameters(constructor(EAGER[n]), ["input"])]
+    without = [n for n in NOT_HERE if any(sizes_of(constructor(EAGER[n]), ["input"]).optional)]
     assert without == list(NOT_HERE)
 
 

@@ -11,7 +11,7 @@ from mypy import nodes
 from mypy.nodes import ArgKind, Expression, TypeInfo
 from mypy.types import AnyType, CallableType, Type, TypeOfAny
 
-from lazify._recipe.naming_conventions import guess_parameters
+from lazify._recipe.naming_conventions import sizes_of
 from lazify._recipe.signature_reading import VARIADIC
 from lazify._recipe.torch_nn_table import KNOWN
 from lazify.typing_support.mypy_plugin.reading import (
@@ -173,4 +173,4 @@ def _default_parameters(info: TypeInfo, constructor: Signature, forward: Signatu
             return [name for name in TORCH_NN_PARAMETERS[base.fullname] if name in constructor.parameters]
     if any(p.default is DEFAULT_NOT_CACHED for p in constructor.parameters.values()):
         return []  # the class comes from mypy's cache, and any of its defaults may be a rule
-    return guess_parameters(constructor, forward.parameters)
+    return sizes_of(constructor, forward.parameters).dropped

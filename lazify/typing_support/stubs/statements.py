@@ -126,7 +126,7 @@ class _StatementWriter:
         """The lazified constructor, with the dropped parameters as optional keyword parameters."""
         dropped = [
             recipe.original_signature.parameters[name]
-            for name in recipe.rules
+            for name in recipe.dropped
             if name in recipe.original_signature.parameters
         ]
         dropped = [p.replace(kind=Parameter.KEYWORD_ONLY, default=None) for p in dropped]

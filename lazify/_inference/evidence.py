@@ -1,0 +1,104 @@
+"""Evidence: a value counts as determined by the call if the call fails with another one.
+
+values with which the call passes -> one is changed -> the call fails, also if the others may follow: determined
+                                                    -> it passes: open
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from lazify._inference.affine import perturbations
+from lazify._inference.problem import Problem, Solution
+from lazify._inference.solver import Search, Values
+from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner
+
+__all__ = ["solve"]
+
+#: How many other values that the constructor takes must fail before a value counts as determined.
+MOST_CONTRASTS = 2
+
+
+def solve(runner: TrialRunner, problem: Problem) -> Solution:
+    """Values of the unknowns with which the whole call passes, and which of them the call determines."""
+    search = Search(runner, problem)
+    found = search.solutions()
+    solution = Solution(found[0] if found else None, tried=search.tried)
+    if solution.values is not None:
+        for other in found[1:]:
+            if search.demerits(other)[:2] == search.demerits(solution.values)[:2]:
+                solution.open.update((name, other) for name in problem.names if other[name] != solution.values[name])
+        for name in problem.names:
+            is_default = name in problem.defaults and solution.values[name] == problem.defaults[name]
+            if name not in solution.open and not is_default:
+                _examine(search, solution, solution.values, name)
+    solution.limit = search.budget.exceeded
+    return solution
+
+
+def _examine(search: Search, solution: Solution, values: Values, name: str) -> None:
+    """Note whether the call determines the value of `name`, and with what it fails or passes."""
+    run = search.run(values)
+    contrasts = 0
+    for value, is_rival in _others(values[name], search.problem):
+        if search.exhausted() or (contrasts == MOST_CONTRASTS and not is_rival):
+            continue
+        other = search.run({**values, name: value})
+        if not other.built:
+            continue
+        if (
+            _passes_as_well(search, other, run)
+            and not _is_harmless(search.problem, name, values, other, run)
+            and not _fails_on_real_tensors(search, values, {**values, name: value})
+        ):
+            solution.open[name] = {**values, name: value}
+            return
+        solution.refused.setdefault(name, value)
+        if not is_rival:
+            contrasts += 1
+            if alternative := _with_others_following(search, {**values, name: value}, name, run):
+                solution.open[name] = alternative
+                return
+
+
+def _others(value: Any, problem: Problem) -> Iterator[tuple[Any, bool]]:
+    """Values other than this one: of other size, and sizes of other tensors of the call, for which True is added."""
+    if isinstance(value, int):
+        yield from ((value + step, False) for step in perturbations(value))
+        if value in problem.rivals:
+            yield from ((rival, True) for rival in problem.rivals if rival not in (value, 1))
+    elif isinstance(value, dict):
+        yield {key: 2 * each for key, each in value.items()}, False
+    elif isinstance(value, (tuple, list)) and all(isinstance(each, int) for each in value):
+        yield type(value)(2 * each for each in value), False
+
+
+def _passes_as_well(search: Search, other: TrialRun, run: TrialRun) -> bool:
+    return other.passed and (search.keeps_batch(other) or not search.keeps_batch(run))
+
+
+def _is_harmless(problem: Problem, name: str, values: Values, other: TrialRun, run: TrialRun) -> bool:
+    """Whether another value of a size that was read off the call makes a module of the very same shapes.
+
+    An image size of 33 gives as many patches of 8 as one of 32.
+    """
+    return problem.guesses.get(name) == values[name] and other.shapes == run.shapes
+
+
+def _fails_on_real_tensors(search: Search, values: Values, other: Values) -> bool:
+    """Whether a call that passes on fakes, where indices have no values, fails on real tensors with `other` alone."""
+    if search.runner.real:
+        return False
+    real = replace(search.runner, real=True)
+    error = real(other).error
+    return error is not None and not isinstance(error, TrialMemoryError) and real(values).passed
+
+
+def _with_others_following(search: Search, values: Values, name: str, run: TrialRun) -> Values | None:
+    """Values with this value of `name` with which the call passes, where other unknowns depend on it."""
+    if len(values) == 1 or search.exhausted():
+        return None
+    found = search.search_from(values, frozenset({name}), solved_only=True)
+    return next((each for each in found if _passes_as_well(search, search.run(each), run)), None)

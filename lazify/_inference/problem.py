@@ -1,0 +1,140 @@
+"""The problem of a search: which values are to be found, and what constructor and call say about them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lazify._isolation import TrialRun
+from lazify._nested import tensors
+
+__all__ = ["SENTINELS", "Problem", "Solution", "first_values", "nested_sizes", "suggestions"]
+
+#: First values for what nothing is known of: highly divisible, distinct, no power of two times another.
+SENTINELS = (48, 72, 120, 168, 80, 112)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Problem:
+    """What is to be found.
+
+    Attributes:
+        names: the parameters.
+        guesses: what conventions say of some of them, and what arguments of the call are named like.
+        likely: values of all of them to begin with.
+        defaults: of those that the constructor has a default for, the default, where it need not be proved.
+        sizes: whole numbers that the call suggests, the likeliest first.
+        structures: tuples and dicts of sizes that the call suggests.
+        nested: those of them that hold one size of each tensor of a nested argument.
+        sequences: the names whose annotation asks for a tuple or list.
+        batch: size of the first dimension of the first tensor of the call; None if there is none.
+        rivals: where the call has several tensors, the sizes of their second and last dimensions.
+    """
+
+    names: tuple[str, ...]
+    guesses: Mapping[str, Any]
+    likely: tuple[Mapping[str, Any], ...]
+    defaults: Mapping[str, Any]
+    sizes: tuple[int, ...]
+    structures: tuple[Any, ...]
+    nested: tuple[Any, ...]
+    sequences: frozenset[str]
+    batch: int | None = None
+    rivals: tuple[int, ...] = ()
+
+
+@dataclass(eq=False, repr=False)
+class Solution:
+    """What a search found, and what it tried on the way.
+
+    Attributes:
+        values: values with which the whole call passes; None if none were found.
+        refused: of a parameter that the call determines, another value, with which the call fails.
+        open: of a parameter that the call leaves open, other values of all parameters with which it passes as well.
+        tried: (values, run) in order.
+        limit: which limit ended the search, if one did.
+    """
+
+    values: dict[str, Any] | None = None
+    refused: dict[str, Any] = field(default_factory=dict)
+    open: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tried: list[tuple[dict[str, Any], TrialRun]] = field(default_factory=list)
+    limit: str = ""
+
+
+# ---------------------------------------------------------------------------------------------
+# What a call suggests
+
+
+def nested_sizes(arguments: list[Any]) -> tuple[Any, ...]:
+    """One size of each tensor, as a tuple or a dict, for each argument that holds several: channels, then features."""
+    tuples: dict[tuple[int, ...], None] = {}
+    dicts: list[dict[Any, int]] = []
+    for argument in arguments:
+        group = list(tensors(argument))
+        for dim in (1, -1):
+            if group and all(-t.dim() <= dim < t.dim() for t in group):
+                if len(group) > 1:
+                    tuples[tuple(t.shape[dim] for t in group)] = None
+                if isinstance(argument, Mapping) and all(isinstance(t, torch.Tensor) for t in argument.values()):
+                    dicts.append({key: t.shape[dim] for key, t in argument.items()})
+    return (*dicts, *tuples)
+
+
+def suggestions(arguments: list[Any]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Sizes and parts of shapes in the arguments of a call, the likeliest first."""
+    sizes: dict[int, None] = {}
+    tuples: dict[tuple[int, ...], None] = {}
+    for tensor in sorted(tensors(arguments), key=lambda t: not (t.dtype.is_floating_point or t.dtype.is_complex)):
+        shape = tuple(tensor.shape)
+        for part in (shape[2:], shape[1:], shape[-1:], shape[-2:], shape[-3:], shape):
+            if part:
+                tuples[part] = None
+        for dim in (1, -1, 2, -3, 3, 0):
+            if -len(shape) <= dim < len(shape):
+                sizes[shape[dim]] = None
+        if shape:
+            sizes[tensor.numel() // max(shape[0], 1)] = None
+    for each in arguments:
+        if isinstance(each, int) and not isinstance(each, bool):
+            sizes[each] = None
+    numbers = [size for size in sizes if size > 1] + [1]
+    return tuple(numbers), tuple(tuples)
+
+
+# ---------------------------------------------------------------------------------------------
+# Where a search begins
+
+
+def first_values(problem: Problem) -> Iterator[dict[str, Any]]:
+    """The likely ones, then guesses, sentinels and sizes of the call; each name for itself, then all alike."""
+    yield from map(dict, problem.likely)
+    names, pools = problem.names, []
+    for position, name in enumerate(names):
+        numbers = [*SENTINELS[position:], *SENTINELS[:position], *problem.sizes[:4], 64, 16]
+        lists: list[Any] = list(problem.structures[:8])
+        guess = [problem.guesses[name]] if name in problem.guesses else []
+        pools.append([*guess, *(lists + numbers if name in problem.sequences else numbers + lists)])
+    for chosen in _diagonal(pools):
+        yield dict(zip(names, chosen, strict=True))
+    if len(names) > 1:
+        for same in (*problem.sizes[:4], *SENTINELS[:2]):
+            yield dict.fromkeys(names, same)
+
+
+def _diagonal(pools: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
+    """First the first of each pool, then with one of them exchanged, then with two."""
+    first = tuple(pool[0] for pool in pools)
+    yield first
+    for position, pool in enumerate(pools):
+        for other in pool[1:]:
+            yield (*first[:position], other, *first[position + 1 :])
+    for (i, a), (j, b) in itertools.combinations(enumerate(pools), 2):
+        for x, y in itertools.product(a[1:5], b[1:5]):
+            chosen = list(first)
+            chosen[i], chosen[j] = x, y
+            yield tuple(chosen)
