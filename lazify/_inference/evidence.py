@@ -13,7 +13,7 @@ from typing import Any
 from lazify._inference.affine import perturbations
 from lazify._inference.problem import Problem, Solution
 from lazify._inference.solver import Search, Values
-from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner
+from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 
 __all__ = ["solve"]
 
@@ -22,7 +22,18 @@ MOST_CONTRASTS = 2
 
 
 def solve(runner: TrialRunner, problem: Problem) -> Solution:
-    """Values of the unknowns with which the whole call passes, and which of them the call determines."""
+    """Values of the unknowns with which the whole call passes, and which of them the call determines.
+
+    Where indices decide, fakes pass with anything: then real tensors are asked.
+    """
+    solution = _solve(runner, problem)
+    if solution.open and not runner.real and _is_refused(replace(runner, real=True)(solution.values or {})):
+        runner.real = True
+        return _solve(runner, problem)
+    return solution
+
+
+def _solve(runner: TrialRunner, problem: Problem) -> Solution:
     search = Search(runner, problem)
     found = search.solutions()
     solution = Solution(found[0] if found else None, tried=search.tried)
@@ -92,8 +103,12 @@ def _fails_on_real_tensors(search: Search, values: Values, other: Values) -> boo
     if search.runner.real:
         return False
     real = replace(search.runner, real=True)
-    error = real(other).error
-    return error is not None and not isinstance(error, TrialMemoryError) and real(values).passed
+    return _is_refused(real(other)) and real(values).passed
+
+
+def _is_refused(run: TrialRun) -> bool:
+    """Whether a run on real tensors failed, and not just for want of memory."""
+    return run.error is not None and not isinstance(run.error, (TrialMemoryError, UncopyableError))
 
 
 def _with_others_following(search: Search, values: Values, name: str, run: TrialRun) -> Values | None:

@@ -259,11 +259,11 @@ def _resolved(signature: Signature, function: Callable[..., Any]) -> Signature:
 
 def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | None:
     """Signature `own` with the parameters of `parent` in place of its `*args` and `**kwargs`; None if impossible."""
-    taken = set(own.parameters) | passed.keywords
+    mine = [p for p in own.parameters.values() if p.kind not in VARIADIC]
+    taken = {*(p.name for p in mine), *passed.keywords}
     parents = list(parent.parameters.values())
     positional = [p for p in parents if p.kind in POSITIONAL]
     left = [p for p in parents if p not in positional[: passed.positional] and p.name not in taken]
-    mine = [p for p in own.parameters.values() if p.kind not in VARIADIC]
     defaulted = any(p.default is not Parameter.empty for p in mine if p.kind in POSITIONAL)
     theirs = []
     for p in left:

@@ -250,7 +250,7 @@ def test_any_value_passes() -> None:
     lines = str(caught.value).splitlines()
     assert lines[0] == "the call leaves 'kk' of AnyWidth open: give it"
     assert sum(line.startswith("  passes:") for line in lines) == 2
-    assert lines[-1] == "  LazyAnyWidth(kk=3)  # or another value"
+    assert lines[-1] == "  LazyAnyWidth(kk=48)  # or another value"
     assert is_lazy(module)
 
 
