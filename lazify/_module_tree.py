@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import nn
 
-__all__ = ["PREVIEW_KEY", "STATE_KEY", "is_deferred", "named_tensors", "own_tensors", "walk"]
+__all__ = ["PREVIEW_KEY", "STATE_KEY", "is_deferred", "named_tensors", "own_tensors", "submodule", "walk"]
 
 #: The one key that lazify adds to a lazy instance's `__dict__`.
 STATE_KEY = "_lazify_pending"
@@ -30,6 +31,13 @@ def walk(module: nn.Module, prefix: str = "", seen: set[int] | None = None) -> I
     for name, child in vars(module).get("_modules", {}).items():
         if child is not None:
             yield from walk(child, f"{prefix}.{name}" if prefix else name, seen)
+
+
+def submodule(module: nn.Module, path: str) -> nn.Module:
+    """The submodule at a dotted path; for the empty path, the module itself."""
+    for name in path.split(".") if path else ():
+        module = cast("nn.Module", module._modules[name])
+    return module
 
 
 def own_tensors(module: nn.Module) -> Iterator[torch.Tensor]:

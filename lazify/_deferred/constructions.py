@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-from lazify._deferred.operations import RecordsOperations
+from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.placeholders import rank_of
 from lazify._inference.solver import SENTINELS
 from lazify._inference.trial_values import construct_preview, format_values, starting_values, unknown_names

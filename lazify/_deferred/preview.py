@@ -9,28 +9,28 @@ materialization             -> placeholders and submodules become the real ones,
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import torch
 from torch import nn
 
 from lazify._deferred.constructions import compare_constructions
-from lazify._deferred.operations import CONVERTING, HOOKING, IMMEDIATE, Operation, RecordsOperations
-from lazify._deferred.placeholders import Placeholder, as_placeholder, convert, new_placeholder, rank_of, substitute
-from lazify._deferred.preview_submodule import PreviewSubmodule, preview_class
-from lazify._module_tree import PREVIEW_KEY, named_tensors, walk
+from lazify._deferred.effects import PreviewContext
+from lazify._deferred.operation_table import RecordsOperations, replay
+from lazify._deferred.operations import Operation
+from lazify._deferred.placeholders import as_placeholder, convert, new_placeholder, rank_of, substitute
+from lazify._deferred.preview_submodule import preview_class
+from lazify._module_tree import PREVIEW_KEY, walk
 from lazify._recipe.construction import set_class
 from lazify._recipe.recipe import Recipe
 from lazify.errors import NotMaterializedError
 
-__all__ = ["CONTENT", "Preview", "is_visible_in_preview"]
+__all__ = ["CONTENT", "Preview"]
 
 #: Attributes of a lazy instance that are read from the module of its preview.
 CONTENT = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
-
-Record: TypeAlias = "Callable[..., None]"
 
 
 class Preview:
@@ -49,8 +49,7 @@ class Preview:
             (`stride`, `out_channels`).
         size_dependent_attributes: attributes of `module` that depend on the values to be inferred.
         failure: why there is no preview; None if there is no failure.
-        record: records an operation on a submodule in the history of the lazy instance.
-        handles: hook id -> the user's handle on a hook of a submodule.
+        state: the lazy state of the instance, which records operations on submodules.
         recording_paused: whether an operation is being applied, whose inner steps are not recorded.
         being_materialized: whether the real module is being built around this instance: operations are then replayed
             that the placeholders already reflect.
@@ -64,8 +63,7 @@ class Preview:
         self.constant_attributes: frozenset[str] = frozenset()
         self.size_dependent_attributes: frozenset[str] = frozenset()
         self.failure: NotMaterializedError | None = None
-        self.record: Record = lambda *_: None
-        self.handles: dict[int, Any] = {}
+        self.state: Any = None
         self.recording_paused = False
         self.being_materialized = False
         self.user_module_ids: set[int] = set()
@@ -150,15 +148,6 @@ class Preview:
         for placeholder in self.placeholders.values():
             placeholder.owner = weakref.ref(owner)
 
-    # reading
-
-    def submodule(self, path: str) -> nn.Module:
-        """The submodule at `path`; for the empty path, `module` itself."""
-        module = cast("nn.Module", self.module)
-        for name in path.split(".") if path else ():
-            module = cast("nn.Module", vars(module)["_modules"][name])
-        return module
-
     def submodules(self) -> Iterator[tuple[str, nn.Module]]:
         """Paths and submodules that record operations: `PreviewSubmodule`s, and lazy instances inside."""
         if self.module is not None:
@@ -166,78 +155,10 @@ class Preview:
                 if path and isinstance(module, RecordsOperations) and id(module) not in self.user_module_ids:
                     yield path, module
 
-    # operations
-
     def apply(self, operation: Operation, live: bool = True) -> Any:
-        """Apply an operation to placeholders and module, as far as it is visible there.
-
-        Args:
-            operation: the operation, with the path of the submodule on which it was performed.
-            live: whether `requires_grad_` sets the flag of placeholders; else only what they expect of the real
-                parameter, because they already have the flag or the user changed it since.
+        """Apply an operation to placeholders and module. For `live`, see `PreviewContext`.
 
         Returns:
             What the method of `nn.Module` returns.
         """
-        target = None if self.module is None else self.submodule(operation.path)
-        placeholders = self.placeholders.values() if target is None else _placeholders_in(target)
-        if target is not None and operation.method in ("requires_grad_", *CONVERTING):
-            for lazy in self._lazy_instances_in(target):
-                lazy._apply_from_parent(Operation(operation.method, operation.args, operation.kwargs), live)
-        if operation.method == "requires_grad_":
-            flag = (*operation.args, *operation.kwargs.values(), True)[0]
-            for placeholder in filter(_is_parameter, placeholders):
-                placeholder.default_requires_grad = flag
-                if live and not self.being_materialized:
-                    placeholder.requires_grad = flag
-        elif operation.method in CONVERTING:
-            _convert_placeholders(placeholders, operation)
-        elif target is not None and is_visible_in_preview(operation):
-            self.recording_paused = True
-            try:
-                return getattr(nn.Module, operation.method)(target, *operation.args, **operation.kwargs)
-            finally:
-                self.recording_paused = False
-        return target
-
-    def _lazy_instances_in(self, target: nn.Module) -> Iterator[RecordsOperations]:
-        """The lazy instances in a submodule, except those of the user."""
-        for _, inside in walk(target):
-            if (
-                isinstance(inside, RecordsOperations)
-                and not isinstance(inside, PreviewSubmodule)
-                and id(inside) not in self.user_module_ids
-            ):
-                yield inside
-
-
-def is_visible_in_preview(operation: Operation) -> bool:
-    """Whether the operation changes the module of the preview.
-
-    Hooks of the lazy instance itself do not: they are registered on `History.attached_to`.
-    """
-    return operation.method in (*IMMEDIATE, "__setattr__", "__delattr__") or (
-        operation.method in HOOKING and operation.path != ""
-    )
-
-
-def _placeholders_in(module: nn.Module) -> list[Any]:
-    return list({id(t): t for _, t in named_tensors(module) if isinstance(t, Placeholder)}.values())
-
-
-def _is_parameter(placeholder: Any) -> bool:
-    return isinstance(placeholder, nn.Parameter)
-
-
-def _convert_placeholders(placeholders: Iterable[Any], operation: Operation) -> None:
-    """Convert placeholders as torch converts empty tensors of the same device and dtype."""
-    for placeholder in placeholders:
-        holder, empty = nn.Module(), torch.empty(0, device=placeholder.device, dtype=placeholder.dtype)
-        if _is_parameter(placeholder):
-            holder.tensor = nn.Parameter(empty, requires_grad=False)
-        else:
-            holder.register_buffer("tensor", empty)
-        with suppress(Exception):  # materialization will replay the operation on the real tensor, and fail there
-            getattr(holder, operation.method)(*operation.args, **operation.kwargs)
-            converted: Any = holder.tensor
-            convert(placeholder, converted.device, converted.dtype)
+        return replay((operation,), self.module, "preview", PreviewContext(self, live))

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from lazify._deferred.operation_table import replay
 from lazify._deferred.state import STATE_KEY, LazyState
 from lazify._first_call.materialization import Materialization, call_stack
 from lazify._first_call.placeholder_swap import check_names_kept, swap_placeholders
 from lazify._first_call.records import record
-from lazify._first_call.replay import replay
 from lazify._first_call.trial_module import apply_operations_for_trial
 from lazify._recipe.construction import (
     construct,
@@ -76,7 +76,7 @@ def swap_and_replay(call: Materialization) -> None:
     if state.history.preview is not None:
         call.transaction = swap_placeholders(module, state.history.preview)
     if state.history.operations:
-        replay(call)
+        replay(state.history.operations, module, "real", call)
     if call.transaction is not None:
         check_names_kept(module, state, call.transaction)
 

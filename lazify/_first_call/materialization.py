@@ -158,6 +158,11 @@ class Materialization(Completed, InstanceLock):
         if (there := attributes.get(COMPILED_CALL)) is not self:
             self.compiled, attributes[COMPILED_CALL] = there, self
 
+    def redirect(self, handle: RemovableHandle, to: RemovableHandle) -> None:
+        """Let the user's handle on a hook refer to the hook of the real module."""
+        self.handles = [*(self.handles or ()), (handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref))]
+        handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = to.hooks_dict_ref, to.id, to.extra_dict_ref
+
     def commit(self, outer: Completed | None) -> None:
         """Open the gate. The instance is the real module, nothing of lazify left in it."""
         if self.compiled is None:

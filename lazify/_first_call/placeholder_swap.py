@@ -10,7 +10,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from lazify._deferred.operations import RecordsOperations, attached
+from lazify._deferred.operation_table import RecordsOperations
+from lazify._deferred.operations import attached
 from lazify._deferred.placeholders import Placeholder, UserSettings, choice, revert, substitute, swap_in
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
