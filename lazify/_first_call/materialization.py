@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import get_ident
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -110,7 +110,6 @@ class Materialization(Completed, InstanceLock):
     # on the class: what most first calls never need
     constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a trial run
     plan: Plan | None = None  # what a trial run of the model found
-    seen: Seen = ((), {})  # the arguments of the call
     is_used_elsewhere = False  # by a thread for which this one waits
     device: torch.device | None = None
     arguments: Sequence[Restore] = ()
@@ -122,10 +121,13 @@ class Materialization(Completed, InstanceLock):
     lazy_class: type[nn.Module]
     lazy_dict: dict[str, Any]
 
-    def __init__(self, module: nn.Module, state: LazyState, values: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, state: LazyState, values: dict[str, Any] | None = None, seen: Seen = ((), {})
+    ) -> None:
         self.module = module
         self.state = state
-        self.values = values  # with which it was built
+        self.values = values or {}  # with which it is built
+        self.seen = seen  # the arguments of the call
         self.thread_id, self.release_event = get_ident(), None  # as `InstanceLock.__init__` does, without a call
         self.compiled: Callable[..., Any] | None = None  # set if the constructor or an operation called `compile()`
 
@@ -203,7 +205,7 @@ def plans_of(calls: Completed) -> list[Plan]:
     """What the first calls in a trial run found, for each instance that existed before."""
     plans: list[Plan] = []
     for call in calls.inner or ():
-        plan = Plan(call.module, cast("dict[str, Any]", call.values), call.seen, call.device)
+        plan = Plan(call.module, call.values, call.seen, call.device)
         numbers = {id(each): number for number, each in enumerate(call.constructed)}
         for inner in plans_of(call):
             if (number := numbers.get(id(inner.module))) is not None:
