@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from types import MethodType
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -15,8 +16,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils import swap_tensors
 
+from lazify._nested import PLAIN
 from lazify._torch import (
     ALLOWED_ON_UNINITIALIZED,
+    in_fake_mode,
     is_shared_with_autograd,
     unset_fake_mode,
     without_torch_function,
@@ -92,7 +95,7 @@ class Placeholder:
         return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        twin = memo[id(self)] = _placeholder_like(type(self), self)
+        twin = memo[id(self)] = _placeholder_like(type(self), self, self.device)  # type: ignore[attr-defined]
         twin.default_requires_grad, twin.rank, twin.rank_was_read = (
             self.default_requires_grad,
             self.rank,
@@ -144,11 +147,12 @@ class UninitializedBuffer(Placeholder, nn.UninitializedBuffer):  # type: ignore[
     torch_class = nn.UninitializedBuffer
 
 
-def _placeholder_like(cls: Any, tensor: Any) -> Any:
-    """A new placeholder of class `cls` with the flag, device and dtype of a tensor."""
-    with unset_fake_mode():
-        placeholder = cls(requires_grad=tensor.requires_grad, device=tensor.device, dtype=tensor.dtype)
-    placeholder.default_requires_grad = tensor.requires_grad
+def _placeholder_like(cls: Any, tensor: Any, device: torch.device) -> Any:
+    """A new placeholder of class `cls` on a device, with the flag and dtype of a tensor."""
+    requires_grad = tensor.requires_grad
+    with unset_fake_mode() if in_fake_mode() else nullcontext():
+        placeholder = cls(requires_grad=requires_grad, device=device, dtype=tensor.dtype)
+    placeholder.default_requires_grad = requires_grad
     return placeholder
 
 
@@ -165,10 +169,10 @@ def convert(placeholder: Any, device: torch.device, dtype: torch.dtype) -> None:
         swap_tensors(placeholder, twin)
 
 
-def new_placeholder(tensor: torch.Tensor) -> Any:
-    """A placeholder for a tensor of a module built on fakes."""
+def new_placeholder(tensor: torch.Tensor, device: torch.device) -> Any:
+    """A placeholder on a device for a tensor of a trial construction."""
     cls = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
-    placeholder = _placeholder_like(cls, tensor)
+    placeholder = _placeholder_like(cls, tensor, device)
     placeholder.rank = rank_of(tensor)
     return placeholder
 
@@ -267,6 +271,8 @@ def _substitute_in(container: Any, substitutes: Substitutes, seen: set[int]) -> 
         return
     seen.add(id(container))
     for key, value in list(container.items() if isinstance(container, dict) else enumerate(container)):
+        if type(value) in PLAIN:
+            continue
         if isinstance(value, (weakref.ref, torch.Tensor, nn.Module)):
             target = value() if isinstance(value, weakref.ref) else value
             if (pair := substitutes.get(id(target))) is not None:
@@ -276,5 +282,5 @@ def _substitute_in(container: Any, substitutes: Substitutes, seen: set[int]) -> 
         elif isinstance(value, tuple) and any(id(each) in substitutes for each in value):
             items = [substitutes[id(each)][1] if id(each) in substitutes else each for each in value]
             container[key] = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-        elif isinstance(value, (dict, list)):
+        elif isinstance(value, (dict, list)) and value:
             _substitute_in(value, substitutes, seen)

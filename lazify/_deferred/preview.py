@@ -11,20 +11,21 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from lazify._deferred.constructions import compare_constructions
 from lazify._deferred.effects import PreviewContext
 from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
-from lazify._deferred.placeholders import as_placeholder, convert, new_placeholder, rank_of, substitute
+from lazify._deferred.placeholders import as_placeholder, new_placeholder, rank_of, substitute
 from lazify._deferred.preview_submodule import preview_class
+from lazify._deferred.preview_template import Template, shallow_copy, template_of
 from lazify._module_tree import PREVIEW_KEY, walk
 from lazify._recipe.construction import set_class
 from lazify._recipe.recipe import Recipe
+from lazify._recipe.torch_nn_table import KNOWN
 from lazify.errors import NotMaterializedError
 
 __all__ = ["CONTENT", "Preview"]
@@ -85,55 +86,41 @@ class Preview:
         if self.failure is not None:
             raise NotMaterializedError(str(self.failure))
         try:
-            compared = compare_constructions(recipe, given)
+            template = template_of(recipe, given)
         except NotMaterializedError as failure:
             self.failure = failure.with_traceback(None)
             raise
         is_first = not self.placeholders
-        modules = {
-            path: each
-            for path, each in walk(compared.module)
-            if id(each) not in compared.user_ids and not isinstance(each, RecordsOperations)
-        }
-        for path, module in modules.items():
-            for name in compared.size_dependent_attributes.get(path, ()):
-                vars(module).pop(name, None)
-        self._insert_placeholders(modules, compared.user_ids, given.get("device"))
-        self._record_submodules(modules)
-        self.set_owner(owner)
-        self.module, self.user_module_ids = compared.module, compared.user_ids
-        self.constant_attributes = compared.constant_attributes
-        self.size_dependent_attributes = frozenset(compared.size_dependent_attributes.get("", ()))
-        for number, operation in enumerate(operations):
-            self.apply(operation, live=is_first or number >= self.operations_applied)
-
-    def _insert_placeholders(self, modules: Mapping[str, nn.Module], user_ids: set[int], device: Any) -> None:
-        """Replace the tensors of `modules` (path -> module) by placeholders, except those of the user."""
-        pairs: dict[int, tuple[Any, Any]] = {}
-        for path, module in modules.items():
-            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-                if tensor is None or id(tensor) in user_ids:
-                    continue
-                tensor_path = f"{path}.{name}" if path else name
-                if id(tensor) not in pairs:
-                    placeholder = self.placeholders.get(tensor_path)
-                    placeholder = new_placeholder(tensor) if placeholder is None else placeholder
-                    placeholder.default_requires_grad, placeholder.rank = tensor.requires_grad, rank_of(tensor)
-                    pairs[id(tensor)] = (tensor, placeholder)
-                self.placeholders[tensor_path] = pairs[id(tensor)][1]
-        if device is not None:  # the fakes are on the CPU, whatever the argument says
-            for _, placeholder in pairs.values():
-                with suppress(RuntimeError, TypeError, AssertionError):  # no such device: the constructor will fail
-                    convert(placeholder, torch.empty(0, device=device).device, placeholder.dtype)
-        substitute(modules.values(), pairs)
-
-    def _record_submodules(self, modules: Mapping[str, nn.Module]) -> None:
-        """Make the submodules record operations."""
+        modules = self._insert_placeholders(template, _device_of(recipe, given))
+        self.module = modules[""]
         for path, module in modules.items():
             if path:
                 with suppress(TypeError):  # Python cannot change the class of some modules: they do not record
                     set_class(module, preview_class(type(module)))
                     vars(module)[PREVIEW_KEY] = (self, path)
+        self.set_owner(owner)
+        self.user_module_ids = template.user_ids
+        self.constant_attributes = template.constant_attributes
+        self.size_dependent_attributes = template.size_dependent_attributes
+        for number, operation in enumerate(operations):
+            self.apply(operation, live=is_first or number >= self.operations_applied)
+
+    def _insert_placeholders(self, template: Template, device: torch.device | None) -> dict[str, nn.Module]:
+        """The modules of a template by path, with placeholders for all tensors except those of the user."""
+        modules, substitutes = template.modules, cast("dict[int, tuple[Any, Any]]", {})
+        if template.is_shared:
+            modules = {path: shallow_copy(module) for path, module in modules.items()}
+            substitutes = {id(old): (old, modules[path]) for path, old in template.modules.items()}
+        for path, tensor in template.tensors:
+            if id(tensor) not in substitutes:
+                placeholder = self.placeholders.get(path)
+                if placeholder is None:
+                    placeholder = new_placeholder(tensor, device or tensor.device)
+                placeholder.default_requires_grad, placeholder.rank = tensor.requires_grad, rank_of(tensor)
+                substitutes[id(tensor)] = (tensor, placeholder)
+            self.placeholders[path] = substitutes[id(tensor)][1]
+        substitute(modules.values(), substitutes)
+        return modules
 
     def split_off(self, path: str, operations_applied: int) -> Preview | None:
         """Move the placeholders of the lazy submodule at `path` to a preview of its own; None if there are none."""
@@ -145,8 +132,9 @@ class Preview:
 
     def set_owner(self, owner: Any) -> None:
         """Set the lazy instance of all placeholders."""
+        reference = weakref.ref(owner)
         for placeholder in self.placeholders.values():
-            placeholder.owner = weakref.ref(owner)
+            placeholder.owner = reference
 
     def submodules(self) -> Iterator[tuple[str, nn.Module]]:
         """Paths and submodules that record operations: `PreviewSubmodule`s, and lazy instances inside."""
@@ -162,3 +150,11 @@ class Preview:
             What the method of `nn.Module` returns.
         """
         return replay((operation,), self.module, "preview", PreviewContext(self, live))
+
+
+def _device_of(recipe: Recipe, given: Mapping[str, Any]) -> torch.device | None:
+    """The device of placeholders; None for that of the tensor in the trial construction."""
+    if given.get("device") is not None:
+        with suppress(RuntimeError, TypeError, AssertionError):  # there is no such device: the constructor will say so
+            return torch.empty(0, device=given["device"]).device
+    return torch.device("cpu") if recipe.wrapped in KNOWN else None

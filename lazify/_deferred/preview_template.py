@@ -1,0 +1,114 @@
+"""Templates of previews: what lazy instances with the same constructor arguments show alike is found out once.
+
+recipe, constructor arguments  ->  trial constructions, compared  ->  Template  ->  copied for each lazy instance
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from lazify._deferred.constructions import compare_constructions
+from lazify._deferred.operation_table import RecordsOperations
+from lazify._module_tree import walk
+from lazify._nested import PLAIN, all_plain
+from lazify._recipe.construction import slot_names
+from lazify._recipe.recipe import Recipe
+
+__all__ = ["Template", "shallow_copy", "template_of"]
+
+#: How many templates one class keeps.
+MOST_TEMPLATES = 64
+
+
+class Template(NamedTuple):
+    """A module from a trial construction, without what depends on the values to be inferred.
+
+    Attributes:
+        modules: its submodules by path, the module itself under the empty path; without those of the user, and
+            without submodules of lazy instances.
+        tensors: paths and tensors in these modules, without those of the user.
+        constant_attributes: attributes of the module itself that hold constructor arguments.
+        size_dependent_attributes: attributes of the module itself that depend on the values.
+        user_ids: ids of modules and tensors in it that belong to the user.
+        is_shared: whether the recipe keeps the template: a preview then takes a copy of its modules.
+    """
+
+    modules: dict[str, nn.Module]
+    tensors: list[tuple[str, torch.Tensor]]
+    constant_attributes: frozenset[str]
+    size_dependent_attributes: frozenset[str]
+    user_ids: set[int]
+    is_shared: bool
+
+
+def template_of(recipe: Recipe, given: Mapping[str, Any]) -> Template:
+    """The template for these constructor arguments, which the recipe keeps if they are plain values.
+
+    Raises:
+        NotMaterializedError: if the names of the parameters depend on values that only the call determines.
+    """
+    if not all_plain(given.values()):
+        return _new_template(recipe, given, False)
+    key = (torch.get_default_dtype(), *((name, _typed(value)) for name, value in given.items()))
+    template: Template | None = recipe.preview_templates.get(key)
+    if template is None:
+        template = _new_template(recipe, given, True)
+        if template.is_shared:
+            if len(recipe.preview_templates) >= MOST_TEMPLATES:
+                recipe.preview_templates.pop(next(iter(recipe.preview_templates)), None)
+            recipe.preview_templates[key] = template
+    return template
+
+
+def _typed(value: Any) -> Any:
+    """A plain value as a key that is not equal to one of another type, as `1` and `True` are."""
+    return tuple(map(_typed, value)) if type(value) is tuple else (type(value), value)
+
+
+def _new_template(recipe: Recipe, given: Mapping[str, Any], may_share: bool) -> Template:
+    compared = compare_constructions(recipe, given)
+    users, dependent = compared.user_ids, compared.size_dependent_attributes
+    inside = dict(walk(compared.module))
+    modules = {
+        path: each for path, each in inside.items() if id(each) not in users and not isinstance(each, RecordsOperations)
+    }
+    for path, module in modules.items():
+        for name in dependent.get(path, ()):
+            vars(module).pop(name, None)
+    tensors = [(path, tensor) for path, tensor in _tensors(modules) if id(tensor) not in users]
+    is_shared = may_share and not users and len(modules) == len(inside)
+    own = frozenset(dependent.get("", ()))
+    return Template(modules, tensors, compared.constant_attributes, own, users, is_shared)
+
+
+def _tensors(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Paths and tensors, tied ones under each of their paths."""
+    for path, module in modules.items():
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None:
+                yield (f"{path}.{name}" if path else name), tensor
+
+
+def shallow_copy(module: nn.Module) -> nn.Module:
+    """A copy with dicts and lists of its own, which hold the same tensors, modules and other objects."""
+    twin: nn.Module = object.__new__(type(module))
+    vars(twin).update((name, _container_copy(value)) for name, value in vars(module).items())
+    for name in slot_names(type(module)):
+        if hasattr(module, name):
+            object.__setattr__(twin, name, getattr(module, name))
+    return twin
+
+
+def _container_copy(value: Any) -> Any:
+    if type(value) in PLAIN or not isinstance(value, (dict, list, set)):
+        return value
+    twin: Any = copy.copy(value)
+    for key, each in enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ():
+        if isinstance(each, (dict, list, set)):
+            twin[key] = _container_copy(each)
+    return twin
