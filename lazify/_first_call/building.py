@@ -1,4 +1,7 @@
-"""Building: the wrapped class is constructed in the lazy instance's place, and brought up to date."""
+"""Building: the wrapped class is constructed in the lazy instance itself, then operations are replayed on it.
+
+values, device  ->  constructor  ->  placeholders become the real tensors  ->  operations are replayed
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ logger = logging.getLogger("lazify")
 
 
 def build(call: Materialization, values: dict[str, Any], device: torch.device | None) -> None:
-    """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
-    # contexts cost microseconds, and nearly every first call stands in plain surroundings
+    """Construct the real module in the instance, whatever that is now, and replay the operations."""
+    # contexts cost microseconds, and nearly every first call needs none
     if device is None and contexts_are_neutral():
         _build_here(call, values)
         return
@@ -65,13 +68,13 @@ def _build_here(call: Materialization, values: dict[str, Any], device: torch.dev
 
 
 def direct_dict_entries(call: Materialization) -> dict[str, Any]:
-    """What stands in the lazy instance's `__dict__` past `__setattr__`: `functools.cached_property` puts it there."""
+    """Entries of the lazy instance's `__dict__` that no `__setattr__` made, but `functools.cached_property` for one."""
     assigned = vars(call.state.attached())
     return {name: value for name, value in call.lazy_dict.items() if name != STATE_KEY and name not in assigned}
 
 
 def swap_and_replay(call: Materialization) -> None:
-    """Placeholders become the tensors of the module just constructed, and the operations are done to it."""
+    """Turn placeholders into the tensors of the module just constructed, and replay the operations on it."""
     module, state = call.module, call.state
     if state.history.preview is not None:
         call.transaction = swap_placeholders(module, state.history.preview)
@@ -83,7 +86,7 @@ def swap_and_replay(call: Materialization) -> None:
 
 @contextmanager
 def intercept_inner_lazy(call: Materialization) -> Iterator[None]:
-    """Follow which lazy instances the constructor makes: in a trial run note them, else build those with a plan."""
+    """Note which lazy instances the constructor makes, and construct those for which there is a plan at once."""
     constructed: list[nn.Module] = []
 
     def on_inner_lazy(module: nn.Module, recipe: Recipe, given: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Trial modules: what was done to a lazy instance before its first call, done to a module that will be thrown away."""
+"""Trial modules: a module for trial runs, on which the operations of a lazy instance are replayed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["apply_operations_for_trial", "trial_module", "trial_run_scope"]
 
 @contextmanager
 def trial_run_scope() -> Iterator[None]:
-    """First calls of lazy modules inside throw-away ones: nothing that users see is done to them either."""
+    """First calls inside are part of trial runs: they have no effect on objects of the user."""
     before, call_stack.calls = call_stack.calls, CallStack()
     call_stack.calls.trial_kind = TrialKind.ON_FAKES
     try:
@@ -30,14 +30,14 @@ def trial_run_scope() -> Iterator[None]:
 
 
 def trial_module(state: LazyState, arguments: Mapping[str, Any]) -> nn.Module:
-    """A throw-away module to which was done what decides how a call goes."""
+    """A new module with these arguments, after the operations that may decide how a call goes."""
     module = construct_new(state.recipe, arguments)
     apply_operations_for_trial(module, state, with_hooks=False)
     return module
 
 
 def apply_operations_for_trial(module: nn.Module, state: LazyState, with_hooks: bool = True) -> None:
-    """Perform the operations that decide how a call goes on a module that will be thrown away."""
+    """Replay the operations that may decide how a call goes on a module for trial runs."""
     users = {id(each) for value in state.given.values() if isinstance(value, nn.Module) for _, each in walk(value)}
     replay(state.history.operations, module, "trial", TrialContext(state, users, with_hooks))
     if call_stack.calls.trial_kind is TrialKind.FOR_REAL:
