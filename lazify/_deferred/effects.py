@@ -64,14 +64,18 @@ def delete_attribute(operation: Operation, module: Any, state: Any) -> None:
 
 
 def register_parameter(operation: Operation, module: Any, state: Any) -> Any:
-    """Register a parameter, but not a placeholder of the instance under another name.
+    _refuse_placeholder(operation, state.history.preview)
+    return attach(operation, module, state)
+
+
+def _refuse_placeholder(operation: Operation, preview: Any) -> None:
+    """Refuse to register a placeholder of the lazy instance under another name.
 
     Pruning and similar tools begin like this, and then compute with values that the placeholder does not have.
 
     Raises:
-        NotMaterializedError: if an argument of the operation is a placeholder of the instance.
+        NotMaterializedError: if an argument of the operation is such a placeholder.
     """
-    preview = state.history.preview
     placeholders = () if preview is None else preview.placeholders.values()
     if any(isinstance(each, Placeholder) and any(each is p for p in placeholders) for each in operation.args):
         raise NotMaterializedError(
@@ -80,7 +84,6 @@ def register_parameter(operation: Operation, module: Any, state: Any) -> Any:
                 fix="module.apply(lambda m: ...)  # what waits for the real module: pruning and the like",
             )
         )
-    return attach(operation, module, state)
 
 
 def set_flag(operation: Operation, module: Any, state: Any) -> Any:
@@ -146,6 +149,11 @@ def show(operation: Operation, target: nn.Module | None, context: PreviewContext
         return operation.call_base_on(target)
     finally:
         context.preview.recording_paused = False
+
+
+def show_parameter(operation: Operation, target: nn.Module | None, context: PreviewContext) -> Any:
+    _refuse_placeholder(operation, context.preview)
+    return show(operation, target, context)
 
 
 def show_on_submodule(operation: Operation, target: nn.Module | None, context: PreviewContext) -> Any:

@@ -48,7 +48,7 @@ _KINDS = (
     Kind("__setattr__", effects.set_attribute, effects.show, effects.repeat, effects.call),
     Kind("__delattr__", effects.delete_attribute, effects.show, effects.repeat, effects.call),
     # a parameter, buffer or submodule
-    Kind("register_parameter", effects.register_parameter, effects.show, effects.repeat, effects.call),
+    Kind("register_parameter", effects.register_parameter, effects.show_parameter, effects.repeat, effects.call),
     Kind(
         "register_buffer add_module register_module set_submodule",
         *(effects.attach, effects.show, effects.repeat, effects.call),
