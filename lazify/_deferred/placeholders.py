@@ -6,6 +6,7 @@ An optimizer may get the parameters of a lazy instance before the first call; af
 from __future__ import annotations
 
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from types import MethodType
@@ -266,12 +267,16 @@ def substitute(modules: Iterable[nn.Module], substitutes: Substitutes) -> None:
             _substitute_in(vars(module), substitutes, seen)
 
 
+_DICTS = (dict, OrderedDict)
+
+
 def _substitute_in(container: Any, substitutes: Substitutes, seen: set[int]) -> None:
     if id(container) in seen:
         return
     seen.add(id(container))
     for key, value in list(container.items() if isinstance(container, dict) else enumerate(container)):
-        if type(value) in PLAIN:
+        kind = type(value)
+        if kind in PLAIN or (kind in _DICTS and not value):  # nearly all attributes
             continue
         if isinstance(value, (weakref.ref, torch.Tensor, nn.Module)):
             target = value() if isinstance(value, weakref.ref) else value
@@ -279,8 +284,8 @@ def _substitute_in(container: Any, substitutes: Substitutes, seen: set[int]) -> 
                 container[key] = weakref.ref(pair[1]) if isinstance(value, weakref.ref) else pair[1]
         elif isinstance(value, MethodType) and id(value.__self__) in substitutes:
             container[key] = MethodType(value.__func__, substitutes[id(value.__self__)][1])
-        elif isinstance(value, tuple) and any(id(each) in substitutes for each in value):
+        elif isinstance(value, tuple) and not substitutes.keys().isdisjoint(map(id, value)):
             items = [substitutes[id(each)][1] if id(each) in substitutes else each for each in value]
             container[key] = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-        elif isinstance(value, (dict, list)) and value:
+        elif isinstance(value, (dict, list)):
             _substitute_in(value, substitutes, seen)

@@ -6,7 +6,8 @@ recipe, constructor arguments  ->  trial constructions, compared  ->  Template  
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -14,13 +15,14 @@ from torch import nn
 
 from lazify._deferred.constructions import compare_constructions
 from lazify._deferred.operation_table import RecordsOperations
-from lazify._module_tree import walk
-from lazify._nested import PLAIN, all_plain
+from lazify._module_tree import tensors_in, walk
+from lazify._nested import all_plain
 from lazify._recipe.construction import slot_names
 from lazify._recipe.recipe import Recipe
 
 __all__ = ["Template", "shallow_copy", "template_of"]
 
+_CONTAINERS = (dict, list, set)
 #: How many templates one class keeps.
 MOST_TEMPLATES = 64
 
@@ -80,35 +82,29 @@ def _new_template(recipe: Recipe, given: Mapping[str, Any], may_share: bool) -> 
     for path, module in modules.items():
         for name in dependent.get(path, ()):
             vars(module).pop(name, None)
-    tensors = [(path, tensor) for path, tensor in _tensors(modules) if id(tensor) not in users]
+    tensors = [(path, tensor) for path, tensor in tensors_in(modules.items()) if id(tensor) not in users]
     is_shared = may_share and not users and len(modules) == len(inside)
     own = frozenset(dependent.get("", ()))
     return Template(modules, tensors, compared.constant_attributes, own, users, is_shared)
 
 
-def _tensors(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Paths and tensors, tied ones under each of their paths."""
-    for path, module in modules.items():
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-            if tensor is not None:
-                yield (f"{path}.{name}" if path else name), tensor
-
-
 def shallow_copy(module: nn.Module) -> nn.Module:
     """A copy with dicts and lists of its own, which hold the same tensors, modules and other objects."""
     twin: nn.Module = object.__new__(type(module))
-    vars(twin).update((name, _container_copy(value)) for name, value in vars(module).items())
+    vars(twin).update(
+        {name: _copy_of(value) if isinstance(value, _CONTAINERS) else value for name, value in vars(module).items()}
+    )
     for name in slot_names(type(module)):
         if hasattr(module, name):
             object.__setattr__(twin, name, getattr(module, name))
     return twin
 
 
-def _container_copy(value: Any) -> Any:
-    if type(value) in PLAIN or not isinstance(value, (dict, list, set)):
-        return value
-    twin: Any = copy.copy(value)
-    for key, each in enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ():
-        if isinstance(each, (dict, list, set)):
-            twin[key] = _container_copy(each)
+def _copy_of(container: Any) -> Any:
+    """A copy of a container and of the containers in it."""
+    twin = container.copy() if type(container) in (dict, list, set, OrderedDict) else copy.copy(container)
+    if twin and not isinstance(twin, set):
+        for key, value in list(twin.items() if isinstance(twin, dict) else enumerate(twin)):
+            if isinstance(value, _CONTAINERS):
+                twin[key] = _copy_of(value)
     return twin

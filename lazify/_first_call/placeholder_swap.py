@@ -6,7 +6,7 @@ constructed module, preview  ->  swap_placeholders  ->  operations are replayed 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from lazify._deferred.operations import attached
 from lazify._deferred.placeholders import Placeholder, UserSettings, choice, revert, substitute, swap_in
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
-from lazify._module_tree import named_tensors, walk
+from lazify._module_tree import tensors_in, walk
 from lazify._recipe.construction import set_class, set_dict, slot_names
 from lazify._torch import without_torch_function
 from lazify.errors import NotMaterializedError, compose
@@ -51,18 +51,27 @@ def swap_placeholders(module: nn.Module, preview: Preview) -> SwapTransaction:
     """Replace submodules and tensors of a module just constructed by those of the preview, which become real."""
     transaction = SwapTransaction()
     if preview.module is not None:
-        transaction.previewed = dict(named_tensors(preview.module))
-        transaction.lazy_prefixes = tuple(
-            f"{path}." for path, each in walk(preview.module) if lazy_state(each) is not None
-        )
-    _swap_submodules(module, preview, transaction)
-    swap_tensors_in(module, preview, transaction, ())
+        previewed = list(walk(preview.module))
+        transaction.previewed = dict(tensors_in(previewed))
+        transaction.lazy_prefixes = tuple(f"{path}." for path, each in previewed if lazy_state(each) is not None)
+    inside = dict(walk(module))
+    if _swap_submodules(inside, preview, transaction):
+        inside = dict(walk(module))
+    swap_tensors_in(inside, preview, transaction)
     return transaction
 
 
-def swap_tensors_in(module: nn.Module, preview: Preview, transaction: SwapTransaction, users: tuple[Any, ...]) -> None:
-    """Turn placeholders into the tensors at their paths, except where a tensor of the user is."""
-    inside = dict(walk(module))
+def swap_tensors_in(
+    inside: Mapping[str, nn.Module], preview: Preview, transaction: SwapTransaction, users: Iterable[Any] = ()
+) -> None:
+    """Turn placeholders into the tensors at their paths, except where a tensor of the user is.
+
+    Args:
+        inside: the submodules of the real module by path, the module itself under the empty path.
+        preview: the preview with the placeholders.
+        transaction: gets what undoes the changes.
+        users: tensors of the user.
+    """
     others = {id(each) for each in (*users, *preview.placeholders.values())}
     pairs: dict[int, tuple[Any, torch.Tensor]] = {}
     for path, placeholder in preview.placeholders.items():
@@ -92,12 +101,10 @@ def _tensor(module: nn.Module, name: str) -> torch.Tensor | None:
     return module._buffers.get(name) if found is None else found
 
 
-def _swap_submodules(module: nn.Module, preview: Preview, transaction: SwapTransaction) -> None:
-    """Replace submodules by those of the preview, which get their class and attributes."""
-    inside = dict(walk(module))
+def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transaction: SwapTransaction) -> bool:
+    """Replace submodules by those of the preview, which get their class and attributes; whether there are any."""
     if preview.module is None:
         _pass_to_nested(preview, inside, transaction)
-        return
     pairs: dict[int, tuple[Any, Any]] = {}
     for path, previewed in list(preview.submodules()):
         made = inside.get(path)
@@ -121,6 +128,7 @@ def _swap_submodules(module: nn.Module, preview: Preview, transaction: SwapTrans
             state.adopt_preview(known.history.preview)
             known.history.preview.being_materialized = True
             known.history.preview.set_owner(previewed)
+    return bool(pairs)
 
 
 def _turn_into(module: nn.Module, cls: type, attributes: dict[str, Any], slotted: dict[str, Any]) -> None:
@@ -135,7 +143,7 @@ def _slotted(module: nn.Module) -> dict[str, Any]:
     return {name: getattr(module, name) for name in slot_names(type(module)) if hasattr(module, name)}
 
 
-def _pass_to_nested(preview: Preview, inside: dict[str, nn.Module], transaction: SwapTransaction) -> None:
+def _pass_to_nested(preview: Preview, inside: Mapping[str, nn.Module], transaction: SwapTransaction) -> None:
     """Move the placeholders of lazy submodules to previews of their own. (For the preview of a copied instance.)"""
     for path, module in inside.items():
         state = lazy_state(module)
@@ -155,16 +163,10 @@ def check_names_kept(module: nn.Module, state: LazyState, transaction: SwapTrans
         NotMaterializedError: if it has others: an optimizer made before the call would not train the module.
     """
     preview = cast("Preview", state.history.preview)
+    inside = dict(walk(module))
     if state.history.operations or any(map(_is_open, preview.placeholders.values())):
-        swap_tensors_in(module, preview, transaction, tuple(attached(state.history.operations)))
-    real, previewed = dict(named_tensors(module)), transaction.previewed
-    if previewed is not None:
-        lost = [path for path in previewed if path not in real and not path.startswith(transaction.lazy_prefixes)]
-        lost += [path for path in previewed if isinstance(real.get(path), Placeholder)]
-        extra = [path for path in real if path not in previewed and not path.startswith(transaction.lazy_prefixes)]
-        lost += [path for path, each in preview.placeholders.items() if previewed.get(path) is each and _is_open(each)]
-    else:
-        lost, extra = [path for path, each in preview.placeholders.items() if path in real and _is_open(each)], []
+        swap_tensors_in(inside, preview, transaction, attached(state.history.operations))
+    lost, extra = _differences(dict(tensors_in(inside.items())), preview, transaction)
     if lost or extra:
         raise NotMaterializedError(
             compose(
@@ -176,30 +178,48 @@ def check_names_kept(module: nn.Module, state: LazyState, transaction: SwapTrans
                 "module(input)  # once, before its parameters are asked for; then the optimizer",
             )
         )
-    _keep_user_replacements(preview, previewed or {}, module)
+    _keep_user_replacements(preview, transaction.previewed or {}, inside)
     for placeholder, before in transaction.choices:
         if before.chosen:
             placeholder.requires_grad = before.requires_grad
         for name, value in before.own():
             setattr(placeholder, name, value)
-    for _, inside in walk(module):
-        inner = lazy_state(inside)
+    for each in inside.values():
+        inner = lazy_state(each)
         if inner is not None and inner.history.preview is not None:
             inner.history.preview.being_materialized = False
+
+
+def _differences(
+    real: Mapping[str, torch.Tensor], preview: Preview, transaction: SwapTransaction
+) -> tuple[list[str], list[str]]:
+    """Paths of tensors that only the preview has, or whose placeholder is still open; paths that only `real` has."""
+    previewed, placeholders = transaction.previewed, preview.placeholders
+    is_open = any(map(_is_open, (*placeholders.values(), *real.values())))
+    if previewed is None:
+        return [path for path, each in placeholders.items() if path in real and _is_open(each)], []
+    if not is_open and previewed.keys() == real.keys():
+        return [], []
+    lost = [path for path in previewed if path not in real and not path.startswith(transaction.lazy_prefixes)]
+    lost += [path for path in previewed if _is_open(real.get(path))]
+    lost += [path for path, each in placeholders.items() if previewed.get(path) is each and _is_open(each)]
+    return lost, [path for path in real if path not in previewed and not path.startswith(transaction.lazy_prefixes)]
 
 
 def _is_open(placeholder: Any) -> bool:
     return isinstance(placeholder, Placeholder)
 
 
-def _keep_user_replacements(preview: Preview, previewed: dict[str, torch.Tensor], module: nn.Module) -> None:
+def _keep_user_replacements(
+    preview: Preview, previewed: Mapping[str, torch.Tensor], inside: Mapping[str, nn.Module]
+) -> None:
     """Keep tensors that replace a placeholder in `_parameters`, as those of `torch.func.functional_call` for a call."""
     for path, placeholder in preview.placeholders.items():
         other = previewed.get(path)
         if other is None or other is placeholder or isinstance(other, Placeholder):
             continue
         where, _, name = path.rpartition(".")
-        inside = dict(walk(module)).get(where)
-        for kind in () if inside is None else (inside._parameters, inside._buffers):
+        holder = inside.get(where)
+        for kind in () if holder is None else (holder._parameters, holder._buffers):
             if kind.get(name) is placeholder:
                 cast("dict[str, Any]", kind)[name] = other
