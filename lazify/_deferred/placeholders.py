@@ -28,10 +28,12 @@ from lazify._torch import (
 
 __all__ = [
     "Placeholder",
+    "TensorKind",
     "UserSettings",
     "as_placeholder",
     "choice",
     "convert",
+    "kind_of",
     "new_placeholder",
     "revert",
     "substitute",
@@ -96,12 +98,10 @@ class Placeholder:
         return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        twin = memo[id(self)] = _placeholder_like(type(self), self, self.device)  # type: ignore[attr-defined]
-        twin.default_requires_grad, twin.rank, twin.rank_was_read = (
-            self.default_requires_grad,
-            self.rank,
-            self.rank_was_read,
-        )
+        original: Any = self
+        kind = TensorKind(type(self), original.requires_grad, original.device, original.dtype, self.rank)
+        twin = memo[id(self)] = new_placeholder(kind, kind.device)
+        twin.default_requires_grad, twin.rank_was_read = self.default_requires_grad, self.rank_was_read
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -148,12 +148,27 @@ class UninitializedBuffer(Placeholder, nn.UninitializedBuffer):  # type: ignore[
     torch_class = nn.UninitializedBuffer
 
 
-def _placeholder_like(cls: Any, tensor: Any, device: torch.device) -> Any:
-    """A new placeholder of class `cls` on a device, with the flag and dtype of a tensor."""
-    requires_grad = tensor.requires_grad
+class TensorKind(NamedTuple):
+    """A tensor of a trial construction without its size: what a placeholder for it has to know."""
+
+    cls: type[Placeholder]
+    requires_grad: bool
+    device: torch.device
+    dtype: torch.dtype
+    rank: int | None
+
+
+def kind_of(tensor: torch.Tensor) -> TensorKind:
+    """The kind of a tensor in a trial construction."""
+    cls = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+    return TensorKind(cls, tensor.requires_grad, tensor.device, tensor.dtype, rank_of(tensor))
+
+
+def new_placeholder(kind: TensorKind, device: torch.device) -> Any:
+    """A placeholder on a device."""
     with unset_fake_mode() if in_fake_mode() else nullcontext():
-        placeholder = cls(requires_grad=requires_grad, device=device, dtype=tensor.dtype)
-    placeholder.default_requires_grad = requires_grad
+        placeholder: Any = kind.cls(requires_grad=kind.requires_grad, device=device, dtype=kind.dtype)  # type: ignore[call-arg]
+    placeholder.default_requires_grad, placeholder.rank = kind.requires_grad, kind.rank
     return placeholder
 
 
@@ -168,14 +183,6 @@ def convert(placeholder: Any, device: torch.device, dtype: torch.dtype) -> None:
         twin = type(placeholder)(requires_grad=placeholder.requires_grad, device=device, dtype=dtype)
         twin.__dict__ = placeholder.__dict__.copy()
         swap_tensors(placeholder, twin)
-
-
-def new_placeholder(tensor: torch.Tensor, device: torch.device) -> Any:
-    """A placeholder on a device for a tensor of a trial construction."""
-    cls = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
-    placeholder = _placeholder_like(cls, tensor, device)
-    placeholder.rank = rank_of(tensor)
-    return placeholder
 
 
 def rank_of(tensor: torch.Tensor) -> int | None:
@@ -228,19 +235,21 @@ def choice(placeholder: Any) -> UserSettings:
 
 
 def swap_in(placeholder: Any, real: torch.Tensor) -> None:
-    """Turn a placeholder into the real tensor: data, class, attributes, hooks. Do not use `real` afterwards."""
-    with without_torch_function():
-        if not (weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real)):
-            try:
-                swap_tensors(placeholder, real)
-            except RuntimeError:  # torch holds a reference to one of them
-                pass
-            else:
-                return
-        placeholder.data = real.data
-        placeholder.requires_grad = real.requires_grad
-        placeholder.__class__ = type(real)
-        placeholder.__dict__ = real.__dict__
+    """Turn a placeholder into the real tensor: data, class, attributes, hooks. Do not use `real` afterwards.
+
+    To be called in `without_torch_function`.
+    """
+    if not (weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real)):
+        try:
+            swap_tensors(placeholder, real)
+        except RuntimeError:  # torch holds a reference to one of them
+            pass
+        else:
+            return
+    placeholder.data = real.data
+    placeholder.requires_grad = real.requires_grad
+    placeholder.__class__ = type(real)
+    placeholder.__dict__ = real.__dict__
 
 
 def revert(placeholder: Any, before: UserSettings) -> None:

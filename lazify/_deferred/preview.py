@@ -19,7 +19,7 @@ from torch import nn
 from lazify._deferred.effects import PreviewContext
 from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
-from lazify._deferred.placeholders import as_placeholder, new_placeholder, rank_of, substitute
+from lazify._deferred.placeholders import as_placeholder, new_placeholder, substitute
 from lazify._deferred.preview_submodule import preview_class
 from lazify._deferred.preview_template import Template, shallow_copy, template_of
 from lazify._module_tree import PREVIEW_KEY, walk
@@ -111,12 +111,12 @@ class Preview:
         if template.is_shared:
             modules = {path: shallow_copy(module) for path, module in modules.items()}
             substitutes = {id(old): (old, modules[path]) for path, old in template.modules.items()}
-        for path, tensor in template.tensors:
+        for path, tensor, kind in template.tensors:
             if id(tensor) not in substitutes:
                 placeholder = self.placeholders.get(path)
                 if placeholder is None:
-                    placeholder = new_placeholder(tensor, device or tensor.device)
-                placeholder.default_requires_grad, placeholder.rank = tensor.requires_grad, rank_of(tensor)
+                    placeholder = new_placeholder(kind, device or kind.device)
+                placeholder.default_requires_grad, placeholder.rank = kind.requires_grad, kind.rank
                 substitutes[id(tensor)] = (tensor, placeholder)
             self.placeholders[path] = substitutes[id(tensor)][1]
         substitute(modules.values(), substitutes)
@@ -138,7 +138,7 @@ class Preview:
 
     def submodules(self) -> Iterator[tuple[str, nn.Module]]:
         """Paths and submodules that record operations: `PreviewSubmodule`s, and lazy instances inside."""
-        if self.module is not None:
+        if self.module is not None and self.module._modules:
             for path, module in walk(self.module):
                 if path and isinstance(module, RecordsOperations) and id(module) not in self.user_module_ids:
                     yield path, module

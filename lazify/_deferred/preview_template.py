@@ -15,6 +15,7 @@ from torch import nn
 
 from lazify._deferred.constructions import compare_constructions
 from lazify._deferred.operation_table import RecordsOperations
+from lazify._deferred.placeholders import TensorKind, kind_of
 from lazify._module_tree import tensors_in, walk
 from lazify._nested import all_plain
 from lazify._recipe.construction import slot_names
@@ -33,7 +34,7 @@ class Template(NamedTuple):
     Attributes:
         modules: its submodules by path, the module itself under the empty path; without those of the user, and
             without submodules of lazy instances.
-        tensors: paths and tensors in these modules, without those of the user.
+        tensors: path, tensor and its kind, of the tensors in these modules, without those of the user.
         constant_attributes: attributes of the module itself that hold constructor arguments.
         size_dependent_attributes: attributes of the module itself that depend on the values.
         user_ids: ids of modules and tensors in it that belong to the user.
@@ -41,7 +42,7 @@ class Template(NamedTuple):
     """
 
     modules: dict[str, nn.Module]
-    tensors: list[tuple[str, torch.Tensor]]
+    tensors: list[tuple[str, torch.Tensor, TensorKind]]
     constant_attributes: frozenset[str]
     size_dependent_attributes: frozenset[str]
     user_ids: set[int]
@@ -82,7 +83,9 @@ def _new_template(recipe: Recipe, given: Mapping[str, Any], may_share: bool) -> 
     for path, module in modules.items():
         for name in dependent.get(path, ()):
             vars(module).pop(name, None)
-    tensors = [(path, tensor) for path, tensor in tensors_in(modules.items()) if id(tensor) not in users]
+    tensors = [
+        (path, tensor, kind_of(tensor)) for path, tensor in tensors_in(modules.items()) if id(tensor) not in users
+    ]
     is_shared = may_share and not users and len(modules) == len(inside)
     own = frozenset(dependent.get("", ()))
     return Template(modules, tensors, compared.constant_attributes, own, users, is_shared)

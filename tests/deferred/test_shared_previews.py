@@ -5,35 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import types
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-import lazify as package
 import lazify.nn as lnn
+from helpers.functions_run import HOME, functions_run
 from helpers.modules import LazyConvBlock
 from lazify import NotMaterializedError, lazify
-
-HOME = os.path.dirname(package.__file__)
-
-
-def functions_run(do: Any) -> list[str]:
-    """Names of the functions of lazify that run meanwhile."""
-    ran: list[str] = []
-
-    def watch(frame: types.FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(HOME):
-            ran.append(frame.f_code.co_name)
-
-    sys.setprofile(watch)
-    try:
-        do()
-    finally:
-        sys.setprofile(None)
-    return ran
 
 
 class Listed(nn.Module):
