@@ -191,7 +191,7 @@ def _placeholders_in(target: nn.Module | None, operation: Operation, context: Pr
     if target is None:
         return list(preview.placeholders.values())
     for _, inside in walk(target):
-        if STATE_KEY in vars(inside) and id(inside) not in preview.user_module_ids:
+        if STATE_KEY in vars(inside) and id(inside) not in preview.template.user_ids:
             vars(inside)[STATE_KEY].perform_for_owner(
                 Operation(operation.method, operation.args, operation.kwargs), live
             )

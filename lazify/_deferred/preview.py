@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
 from lazify._deferred.placeholders import as_placeholder, new_placeholder, substitute
 from lazify._deferred.preview_submodule import preview_class
-from lazify._deferred.preview_template import Template, shallow_copy, template_of
+from lazify._deferred.preview_template import EMPTY_TEMPLATE, shallow_copy, template_of
 from lazify._module_tree import PREVIEW_KEY, walk
 from lazify._recipe.construction import set_class
 from lazify._recipe.recipe import Recipe
@@ -45,34 +45,29 @@ class Preview:
     Attributes:
         placeholders: path -> the object that will be the real parameter or buffer.
         operations_applied: as above.
-        module: the module built on fakes, its tensors replaced by placeholders; None until someone asks.
-        constant_attributes: attributes of `module` that hold constructor arguments, whatever values are inferred
-            (`stride`, `out_channels`).
-        size_dependent_attributes: attributes of `module` that depend on the values to be inferred.
+        module: a module from a trial construction, its tensors replaced by placeholders; None until someone asks.
+        template: what the trial constructions told of `module`; empty until then.
         failure: why there is no preview; None if there is no failure.
         state: the lazy state of the instance, which records operations on submodules.
         recording_paused: whether an operation is being applied, whose inner steps are not recorded.
         being_materialized: whether the real module is being built around this instance: operations are then replayed
             that the placeholders already reflect.
-        user_module_ids: ids of modules and tensors in `module` that belong to the user.
     """
 
     def __init__(self, placeholders: Mapping[str, tuple[Any, bool]] | None = None, operations_applied: int = 0) -> None:
         self.placeholders = {path: as_placeholder(each, flag) for path, (each, flag) in (placeholders or {}).items()}
         self.operations_applied = operations_applied
         self.module: nn.Module | None = None
-        self.constant_attributes: frozenset[str] = frozenset()
-        self.size_dependent_attributes: frozenset[str] = frozenset()
+        self.template = EMPTY_TEMPLATE
         self.failure: NotMaterializedError | None = None
         self.state: Any = None
         self.recording_paused = False
         self.being_materialized = False
-        self.user_module_ids: set[int] = set()
 
     # building
 
     def build(self, recipe: Recipe, given: Mapping[str, Any], operations: list[Operation], owner: Any) -> None:
-        """Build `module` on fakes, insert placeholders, and apply the operations of the history.
+        """Make `module` from the template, insert placeholders, and apply the operations of the history.
 
         Args:
             recipe: the recipe of the lazy class.
@@ -86,12 +81,12 @@ class Preview:
         if self.failure is not None:
             raise NotMaterializedError(str(self.failure))
         try:
-            template = template_of(recipe, given)
+            self.template = template_of(recipe, given)
         except NotMaterializedError as failure:
             self.failure = failure.with_traceback(None)
             raise
         is_first = not self.placeholders
-        modules = self._insert_placeholders(template, _device_of(recipe, given))
+        modules = self._insert_placeholders(_device_of(recipe, given))
         self.module = modules[""]
         for path, module in modules.items():
             if path:
@@ -99,18 +94,16 @@ class Preview:
                     set_class(module, preview_class(type(module)))
                     vars(module)[PREVIEW_KEY] = (self, path)
         self.set_owner(owner)
-        self.user_module_ids = template.user_ids
-        self.constant_attributes = template.constant_attributes
-        self.size_dependent_attributes = template.size_dependent_attributes
         for number, operation in enumerate(operations):
             self.apply(operation, live=is_first or number >= self.operations_applied)
 
-    def _insert_placeholders(self, template: Template, device: torch.device | None) -> dict[str, nn.Module]:
-        """The modules of a template by path, with placeholders for all tensors except those of the user."""
-        modules, substitutes = template.modules, cast("dict[int, tuple[Any, Any]]", {})
+    def _insert_placeholders(self, device: torch.device | None) -> dict[str, nn.Module]:
+        """The modules of the template by path, with placeholders for all tensors except those of the user."""
+        template, modules = self.template, self.template.modules
+        substitutes: dict[int, tuple[Any, Any]] = {}
         if template.is_shared:
             modules = {path: shallow_copy(module) for path, module in modules.items()}
-            substitutes = {id(old): (old, modules[path]) for path, old in template.modules.items()}
+            substitutes.update((id(old), (old, modules[path])) for path, old in template.modules.items())
         for path, tensor, kind in template.tensors:
             if id(tensor) not in substitutes:
                 placeholder = self.placeholders.get(path)
@@ -140,7 +133,7 @@ class Preview:
         """Paths and submodules that record operations: `PreviewSubmodule`s, and lazy instances inside."""
         if self.module is not None and self.module._modules:
             for path, module in walk(self.module):
-                if path and isinstance(module, RecordsOperations) and id(module) not in self.user_module_ids:
+                if path and isinstance(module, RecordsOperations) and id(module) not in self.template.user_ids:
                     yield path, module
 
     def apply(self, operation: Operation, live: bool = True) -> Any:

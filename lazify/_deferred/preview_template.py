@@ -21,7 +21,7 @@ from lazify._nested import all_plain
 from lazify._recipe.construction import slot_names
 from lazify._recipe.recipe import Recipe
 
-__all__ = ["Template", "shallow_copy", "template_of"]
+__all__ = ["EMPTY_TEMPLATE", "Template", "shallow_copy", "template_of"]
 
 _CONTAINERS = (dict, list, set)
 #: How many templates one class keeps.
@@ -35,7 +35,8 @@ class Template(NamedTuple):
         modules: its submodules by path, the module itself under the empty path; without those of the user, and
             without submodules of lazy instances.
         tensors: path, tensor and its kind, of the tensors in these modules, without those of the user.
-        constant_attributes: attributes of the module itself that hold constructor arguments.
+        constant_attributes: attributes of the module itself that hold constructor arguments, whatever values are
+            inferred (`stride`, `out_channels`).
         size_dependent_attributes: attributes of the module itself that depend on the values.
         user_ids: ids of modules and tensors in it that belong to the user.
         is_shared: whether the recipe keeps the template: a preview then takes a copy of its modules.
@@ -47,6 +48,9 @@ class Template(NamedTuple):
     size_dependent_attributes: frozenset[str]
     user_ids: set[int]
     is_shared: bool
+
+
+EMPTY_TEMPLATE = Template({}, [], frozenset(), frozenset(), set(), False)
 
 
 def template_of(recipe: Recipe, given: Mapping[str, Any]) -> Template:

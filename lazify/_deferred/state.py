@@ -157,7 +157,7 @@ class LazyState:
         except NotMaterializedError:
             return {}
         root: Any = module if preview is None else preview.module
-        names = vars(root).keys() if preview is None else preview.constant_attributes & vars(root).keys()
+        names = vars(root).keys() if preview is None else preview.template.constant_attributes & vars(root).keys()
         constant = {name: vars(root)[name] for name in names}
         return {**constant, **root._parameters, **root._buffers, **(root._modules if submodules else {})}
 

@@ -107,8 +107,8 @@ class ClassAttribute:
         if preview is None:  # materialized by another thread
             return getattr(instance, self.name)
         own = vars(cast("nn.Module", preview.module))
-        if self.name in preview.constant_attributes and self.name in own:
+        if self.name in preview.template.constant_attributes and self.name in own:
             return own[self.name]
-        if self.name in own or self.name in preview.size_dependent_attributes:
+        if self.name in own or self.name in preview.template.size_dependent_attributes:
             raise NotMaterializedError(state.not_known_message(self.name))
         return value
