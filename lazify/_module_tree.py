@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 import torch
 from torch import nn
 
-__all__ = ["PREVIEW_KEY", "STATE_KEY", "is_deferred", "named_tensors", "own_tensors", "walk"]
+__all__ = ["PREVIEW_KEY", "STATE_KEY", "is_deferred", "named_tensors", "own_tensors", "submodule", "tensors_in", "walk"]
 
 #: The one key that lazify adds to a lazy instance's `__dict__`.
 STATE_KEY = "_lazify_pending"
@@ -32,6 +33,13 @@ def walk(module: nn.Module, prefix: str = "", seen: set[int] | None = None) -> I
             yield from walk(child, f"{prefix}.{name}" if prefix else name, seen)
 
 
+def submodule(module: nn.Module, path: str) -> nn.Module:
+    """The submodule at a dotted path; for the empty path, the module itself."""
+    for name in path.split(".") if path else ():
+        module = cast("nn.Module", module._modules[name])
+    return module
+
+
 def own_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
     """The parameters and buffers of a module itself; of a lazy one, none."""
     for kind in ("_parameters", "_buffers"):
@@ -40,8 +48,13 @@ def own_tensors(module: nn.Module) -> Iterator[torch.Tensor]:
 
 def named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """All parameters and buffers with their paths, those of lazy modules inside left out."""
-    for path, inside in walk(module):
+    return tensors_in(walk(module))
+
+
+def tensors_in(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers of modules given with their paths, tied ones under each of their paths."""
+    for path, module in modules:
         for kind in ("_parameters", "_buffers"):
-            for name, tensor in vars(inside).get(kind, {}).items():
+            for name, tensor in vars(module).get(kind, {}).items():
                 if tensor is not None:
                     yield (f"{path}.{name}" if path else name), tensor

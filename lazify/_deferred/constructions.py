@@ -14,19 +14,26 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-from lazify._deferred.operations import RecordsOperations
+from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.placeholders import rank_of
+from lazify._inference.call_values import derived
 from lazify._inference.messages import format_values
 from lazify._inference.problem import SENTINELS
 from lazify._inference.trial_values import construct_preview, starting_values, unknown_names
 from lazify._isolation import CopySources
+from lazify._isolation.quiet import quiet
 from lazify._module_tree import own_tensors, walk
+from lazify._nested import all_plain
+from lazify._recipe.construction import construct_new
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis
+from lazify._recipe.torch_nn_table import KNOWN
 from lazify.errors import NotMaterializedError, compose
 
 __all__ = ["ComparedConstructions", "compare_constructions"]
 
+#: The device of tensors without data.
+META = torch.device("meta")
 #: How many numbers are tried for one unknown parameter.
 MOST_NUMBERS = 12
 #: How many differing names an error shows.
@@ -64,7 +71,7 @@ def compare_constructions(recipe: Recipe, given: Mapping[str, Any]) -> ComparedC
     varied: set[str] = set()
     for other_values in (*contrasting_values(recipe, given, values), values):
         try:
-            other, _ = construct_preview(recipe, given, other_values)
+            other, _ = _construct(recipe, given, other_values)
         except Exception:  # the class does not accept this value
             continue
         if tensor_names != (other_names := _tensor_names(other)):
@@ -94,11 +101,28 @@ def _first_construction(
     failure: Exception | None = None
     for values in starting_values(names):
         try:
-            return (values, *construct_preview(recipe, given, values))
+            return (values, *_construct(recipe, given, values))
         except Exception as error:
             failure = failure or error
     lines = [("a trial construction", f"{type(failure).__name__}: {failure}")]
     raise _names_unknown_error(recipe, names, lines) from failure
+
+
+def _construct(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, CopySources]:
+    """A module without real tensors, and the sources of the copies in it: the user's own modules and tensors.
+
+    The constructors of torch's own classes have no effect on anything else: they need no fakes and no snapshot.
+
+    Raises:
+        Exception: whatever the constructor raises.
+    """
+    if recipe.wrapped not in KNOWN or not all_plain(given.values()):
+        return construct_preview(recipe, given, values)
+    arguments = derived(recipe, given, values)
+    if "device" in given:
+        arguments["device"] = META
+    with quiet(), META, torch.enable_grad():
+        return construct_new(recipe, {**given, **arguments}), {}
 
 
 def contrasting_values(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,9 @@ An optimizer may get the parameters of a lazy instance before the first call; af
 from __future__ import annotations
 
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from types import MethodType
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -15,8 +17,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils import swap_tensors
 
+from lazify._nested import PLAIN
 from lazify._torch import (
     ALLOWED_ON_UNINITIALIZED,
+    in_fake_mode,
     is_shared_with_autograd,
     unset_fake_mode,
     without_torch_function,
@@ -24,10 +28,12 @@ from lazify._torch import (
 
 __all__ = [
     "Placeholder",
+    "TensorKind",
     "UserSettings",
     "as_placeholder",
     "choice",
     "convert",
+    "kind_of",
     "new_placeholder",
     "revert",
     "substitute",
@@ -92,12 +98,10 @@ class Placeholder:
         return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        twin = memo[id(self)] = _placeholder_like(type(self), self)
-        twin.default_requires_grad, twin.rank, twin.rank_was_read = (
-            self.default_requires_grad,
-            self.rank,
-            self.rank_was_read,
-        )
+        original: Any = self
+        kind = TensorKind(type(self), original.requires_grad, original.device, original.dtype, self.rank)
+        twin = memo[id(self)] = new_placeholder(kind, kind.device)
+        twin.default_requires_grad, twin.rank_was_read = self.default_requires_grad, self.rank_was_read
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -144,11 +148,27 @@ class UninitializedBuffer(Placeholder, nn.UninitializedBuffer):  # type: ignore[
     torch_class = nn.UninitializedBuffer
 
 
-def _placeholder_like(cls: Any, tensor: Any) -> Any:
-    """A new placeholder of class `cls` with the flag, device and dtype of a tensor."""
-    with unset_fake_mode():
-        placeholder = cls(requires_grad=tensor.requires_grad, device=tensor.device, dtype=tensor.dtype)
-    placeholder.default_requires_grad = tensor.requires_grad
+class TensorKind(NamedTuple):
+    """A tensor of a trial construction without its size: what a placeholder for it has to know."""
+
+    cls: type[Placeholder]
+    requires_grad: bool
+    device: torch.device
+    dtype: torch.dtype
+    rank: int | None
+
+
+def kind_of(tensor: torch.Tensor) -> TensorKind:
+    """The kind of a tensor in a trial construction."""
+    cls = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
+    return TensorKind(cls, tensor.requires_grad, tensor.device, tensor.dtype, rank_of(tensor))
+
+
+def new_placeholder(kind: TensorKind, device: torch.device) -> Any:
+    """A placeholder on a device."""
+    with unset_fake_mode() if in_fake_mode() else nullcontext():
+        placeholder: Any = kind.cls(requires_grad=kind.requires_grad, device=device, dtype=kind.dtype)  # type: ignore[call-arg]
+    placeholder.default_requires_grad, placeholder.rank = kind.requires_grad, kind.rank
     return placeholder
 
 
@@ -163,14 +183,6 @@ def convert(placeholder: Any, device: torch.device, dtype: torch.dtype) -> None:
         twin = type(placeholder)(requires_grad=placeholder.requires_grad, device=device, dtype=dtype)
         twin.__dict__ = placeholder.__dict__.copy()
         swap_tensors(placeholder, twin)
-
-
-def new_placeholder(tensor: torch.Tensor) -> Any:
-    """A placeholder for a tensor of a module built on fakes."""
-    cls = UninitializedParameter if isinstance(tensor, nn.Parameter) else UninitializedBuffer
-    placeholder = _placeholder_like(cls, tensor)
-    placeholder.rank = rank_of(tensor)
-    return placeholder
 
 
 def rank_of(tensor: torch.Tensor) -> int | None:
@@ -223,19 +235,21 @@ def choice(placeholder: Any) -> UserSettings:
 
 
 def swap_in(placeholder: Any, real: torch.Tensor) -> None:
-    """Turn a placeholder into the real tensor: data, class, attributes, hooks. Do not use `real` afterwards."""
-    with without_torch_function():
-        if not (weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real)):
-            try:
-                swap_tensors(placeholder, real)
-            except RuntimeError:  # torch holds a reference to one of them
-                pass
-            else:
-                return
-        placeholder.data = real.data
-        placeholder.requires_grad = real.requires_grad
-        placeholder.__class__ = type(real)
-        placeholder.__dict__ = real.__dict__
+    """Turn a placeholder into the real tensor: data, class, attributes, hooks. Do not use `real` afterwards.
+
+    To be called in `without_torch_function`.
+    """
+    if not (weakref.getweakrefs(placeholder) or weakref.getweakrefs(real) or is_shared_with_autograd(real)):
+        try:
+            swap_tensors(placeholder, real)
+        except RuntimeError:  # torch holds a reference to one of them
+            pass
+        else:
+            return
+    placeholder.data = real.data
+    placeholder.requires_grad = real.requires_grad
+    placeholder.__class__ = type(real)
+    placeholder.__dict__ = real.__dict__
 
 
 def revert(placeholder: Any, before: UserSettings) -> None:
@@ -262,18 +276,24 @@ def substitute(modules: Iterable[nn.Module], substitutes: Substitutes) -> None:
             _substitute_in(vars(module), substitutes, seen)
 
 
+_DICTS = (dict, OrderedDict)
+
+
 def _substitute_in(container: Any, substitutes: Substitutes, seen: set[int]) -> None:
     if id(container) in seen:
         return
     seen.add(id(container))
     for key, value in list(container.items() if isinstance(container, dict) else enumerate(container)):
+        kind = type(value)
+        if kind in PLAIN or (kind in _DICTS and not value):  # nearly all attributes
+            continue
         if isinstance(value, (weakref.ref, torch.Tensor, nn.Module)):
             target = value() if isinstance(value, weakref.ref) else value
             if (pair := substitutes.get(id(target))) is not None:
                 container[key] = weakref.ref(pair[1]) if isinstance(value, weakref.ref) else pair[1]
         elif isinstance(value, MethodType) and id(value.__self__) in substitutes:
             container[key] = MethodType(value.__func__, substitutes[id(value.__self__)][1])
-        elif isinstance(value, tuple) and any(id(each) in substitutes for each in value):
+        elif isinstance(value, tuple) and not substitutes.keys().isdisjoint(map(id, value)):
             items = [substitutes[id(each)][1] if id(each) in substitutes else each for each in value]
             container[key] = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
         elif isinstance(value, (dict, list)):

@@ -6,13 +6,13 @@ lazy.conv.eval()  ->  Operation("eval", path="conv") in the history of `lazy`  -
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
 from torch import nn
 
-from lazify._deferred.operations import Operation, RecordsOperations, own_methods
+from lazify._deferred.operation_table import RecordsOperations, own_methods
+from lazify._deferred.operations import Operation
 from lazify._module_tree import PREVIEW_KEY
 from lazify._recipe.construction import subclass_without_hooks
 from lazify.errors import NotMaterializedError, compose
@@ -35,18 +35,11 @@ class PreviewSubmodule(RecordsOperations):
     def _recording_paused(self) -> bool:  # type: ignore[override]
         return bool(vars(self)[PREVIEW_KEY][0].recording_paused)
 
-    def _lazify_apply_now(self, operation: Operation) -> Any:
-        preview, path = vars(self)[PREVIEW_KEY]
-        return preview.apply(replace(operation, path=path))
-
-    def _hook_handles(self) -> dict[int, Any]:
-        handles: dict[int, Any] = vars(self)[PREVIEW_KEY][0].handles
-        return handles
-
-    def _lazify_record(self, operation: Operation, handle: Any = None) -> None:
-        preview, path = vars(self)[PREVIEW_KEY]
-        operation.path = path
-        preview.record(operation, handle)
+    def _lazify_perform(self, operation: Operation) -> Any:
+        preview, operation.path = vars(self)[PREVIEW_KEY]
+        result = preview.apply(operation)
+        preview.state.record(operation, result)
+        return result
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if PREVIEW_KEY not in vars(self):  # looked up before materialization, called after
@@ -67,22 +60,6 @@ class PreviewSubmodule(RecordsOperations):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise NotMaterializedError(self._lazify_message("copied"))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if self._recording_paused:
-            super().__setattr__(name, value)
-        else:
-            operation = Operation("__setattr__", (name, value), {})
-            self._lazify_apply_now(operation)
-            self._lazify_record(operation)
-
-    def __delattr__(self, name: str) -> None:
-        if self._recording_paused:
-            super().__delattr__(name)
-        else:
-            operation = Operation("__delattr__", (name,), {})
-            self._lazify_apply_now(operation)
-            self._lazify_record(operation)
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -22,6 +22,7 @@ from lazify._deferred.preview_submodule import PreviewSubmodule
 from lazify._module_tree import STATE_KEY
 from lazify._nested import PLAIN, all_plain
 from lazify._recipe.recipe import Recipe
+from lazify.errors import NotMaterializedError, compose
 
 __all__ = ["STATE_KEY", "History", "LazyState", "lazy_state"]
 
@@ -144,11 +145,39 @@ class LazyState:
                 self.adopt_preview(preview)
             return history.preview
 
+    def known_attributes(self, module: nn.Module, submodules: bool = False) -> dict[str, Any]:
+        """Attributes that the preview knows: parameters, buffers, and attributes that hold constructor arguments.
+
+        Args:
+            module: the lazy instance, which has this lazy state.
+            submodules: whether submodules are among them.
+        """
+        try:
+            preview = self.preview_for(module)
+        except NotMaterializedError:
+            return {}
+        root: Any = module if preview is None else preview.module
+        names = vars(root).keys() if preview is None else preview.template.constant_attributes & vars(root).keys()
+        constant = {name: vars(root)[name] for name in names}
+        return {**constant, **root._parameters, **root._buffers, **(root._modules if submodules else {})}
+
+    def not_known_message(self, name: str) -> str:
+        """Text of the error for an attribute that only the real module has."""
+        recipe = self.recipe
+        open_names = [each for each in recipe.rules if each not in self.given]
+        missing = [each for each in open_names if each not in recipe.defaulted] or open_names
+        return compose(
+            f"attribute {name!r} is not known yet: this {recipe.name} waits for its first call",
+            [("to be inferred", ", ".join(missing))],
+            "module(input)  # once, or materialize(module, input)\n"
+            f"{recipe.display_name}(..., {'=..., '.join(missing)}=...)  # or give them",
+        )
+
     def adopt_preview(self, preview: Preview) -> None:
         """Make `preview` the preview of this instance, and record operations on its submodules in this history."""
         history = self.writable_history()
         history.preview = preview
-        preview.record, preview.handles = self.record, history.handles
+        preview.state = self
         for path, submodule in preview.submodules():
             if isinstance(submodule, PreviewSubmodule):
                 continue
@@ -174,17 +203,30 @@ class LazyState:
                 placeholders.update({f"{path}.{name}": each for name, each in inner.items()})
         return placeholders
 
-    def record(self, operation: Operation, handle: RemovableHandle | None = None) -> None:
-        """Add an operation to the history, and to the history of the owner if there is one."""
+    def record(self, operation: Operation, result: Any = None) -> None:
+        """Add an operation to the history, and to the history of the owner if there is one.
+
+        Args:
+            operation: the operation.
+            result: what its method returned; for a hook, the user's handle.
+        """
         history = self.writable_history()
         history.operations.append(operation)
-        if handle is not None and operation.hook_id is not None:
-            history.handles[operation.hook_id] = handle
+        if isinstance(result, RemovableHandle):
+            operation.hook_id = result.id
+            history.handles[result.id] = result
         if history.preview is not None and not operation.path:
             history.preview.apply(operation)
         if history.owner is not None:
             owner, path = history.owner
-            owner.record(replace(operation, path=f"{path}.{operation.path}" if operation.path else path), handle)
+            owner.record(replace(operation, path=f"{path}.{operation.path}" if operation.path else path), result)
+
+    def perform_for_owner(self, operation: Operation, live: bool) -> None:
+        """Record an operation that was performed on an outer module. For `live`, see `PreviewContext`."""
+        history = self.writable_history()
+        history.operations.append(operation)
+        if history.preview is not None:
+            history.preview.apply(operation, live)
 
     def still_registered(self, operation: Operation) -> bool:
         """False if the operation registered a hook that was removed since; else True."""

@@ -1,4 +1,7 @@
-"""Building: the wrapped class is constructed in the lazy instance's place, and brought up to date."""
+"""Building: the wrapped class is constructed in the lazy instance itself, then operations are replayed on it.
+
+values, device  ->  constructor  ->  placeholders become the real tensors  ->  operations are replayed
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from lazify._deferred.operation_table import replay
 from lazify._deferred.state import STATE_KEY, LazyState
 from lazify._first_call.materialization import Materialization, call_stack
 from lazify._first_call.placeholder_swap import check_names_kept, swap_placeholders
 from lazify._first_call.records import record
-from lazify._first_call.replay import replay
 from lazify._first_call.trial_module import apply_operations_for_trial
 from lazify._recipe.construction import (
     construct,
@@ -32,8 +35,8 @@ logger = logging.getLogger("lazify")
 
 
 def build(call: Materialization, values: dict[str, Any], device: torch.device | None) -> None:
-    """From lazy, bare or wrongly built to the real module, with all that was done before done to it."""
-    # contexts cost microseconds, and nearly every first call stands in plain surroundings
+    """Construct the real module in the instance, whatever that is now, and replay the operations."""
+    # contexts cost microseconds, and nearly every first call needs none
     if device is None and contexts_are_neutral():
         _build_here(call, values)
         return
@@ -65,25 +68,25 @@ def _build_here(call: Materialization, values: dict[str, Any], device: torch.dev
 
 
 def direct_dict_entries(call: Materialization) -> dict[str, Any]:
-    """What stands in the lazy instance's `__dict__` past `__setattr__`: `functools.cached_property` puts it there."""
+    """Entries of the lazy instance's `__dict__` that no `__setattr__` made, but `functools.cached_property` for one."""
     assigned = vars(call.state.attached())
     return {name: value for name, value in call.lazy_dict.items() if name != STATE_KEY and name not in assigned}
 
 
 def swap_and_replay(call: Materialization) -> None:
-    """Placeholders become the tensors of the module just constructed, and the operations are done to it."""
+    """Turn placeholders into the tensors of the module just constructed, and replay the operations on it."""
     module, state = call.module, call.state
     if state.history.preview is not None:
         call.transaction = swap_placeholders(module, state.history.preview)
     if state.history.operations:
-        replay(call)
+        replay(state.history.operations, module, "real", call)
     if call.transaction is not None:
         check_names_kept(module, state, call.transaction)
 
 
 @contextmanager
 def intercept_inner_lazy(call: Materialization) -> Iterator[None]:
-    """Follow which lazy instances the constructor makes: in a trial run note them, else build those with a plan."""
+    """Note which lazy instances the constructor makes, and construct those for which there is a plan at once."""
     constructed: list[nn.Module] = []
 
     def on_inner_lazy(module: nn.Module, recipe: Recipe, given: dict[str, Any]) -> bool:

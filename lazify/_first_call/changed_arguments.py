@@ -1,4 +1,4 @@
-"""Calls whose arguments change on the way to `forward`: by pre-forward hooks, or a `__call__` of the class's own."""
+"""Calls whose arguments change before they reach `forward`: by forward pre-hooks, or by a `__call__` of the class."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ __all__ = ["build_and_recheck_at_forward", "other_device"]
 def build_and_recheck_at_forward(
     call: Materialization, values: dict[str, Any] | None, device: torch.device | None, find: ValueFinder
 ) -> None:
-    """Build from the arguments as passed, and look again when they reach `forward`.
+    """Build the module, and find the values again when the arguments reach `forward`.
 
-    A pre-forward hook or a `__call__` of the class's own may change them. Where the values then are
-    others the module is built anew; where they could not be had before, it is built only there.
+    Args:
+        call: the materialization.
+        values: from the arguments as passed; None if they determine none. The module is then built in `forward` only.
+        device: where parameters are made; None for the default device.
+        find: finds values from arguments. If those in `forward` give other values, the module is built again.
     """
     module, state = call.module, call.state
     call.random = random_state(device)
@@ -66,10 +69,7 @@ def _same(values: Any, others: Any) -> bool:
 
 
 def other_device(state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.device | None:
-    """The input's device, where parameters would not be made on it anyway.
-
-    None too if a device was chosen before, or if there is no input tensor to follow.
-    """
+    """The device of the input; None if it is the default device, if the user has chosen one, or without an input."""
     tensor = args[0] if args and isinstance(args[0], torch.Tensor) else next(tensors((args, kwargs)), None)
     if (
         tensor is None

@@ -1,4 +1,4 @@
-"""Values for one first call: by the rules, or by a search of which the outcome is kept for the configuration."""
+"""Values for one first call: from the rules of the recipe, or from a search, whose outcome the recipe keeps."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def by_rules(
 def by_search(
     state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
 ) -> dict[str, Any]:
-    """The values kept for such a call, else those with which a trial run passes."""
+    """The values that the recipe keeps for such a call, else those with which a trial run passes."""
     recipe = state.recipe
     key = cache_key((state.given, args, kwargs))
     if key not in recipe.solutions:
         if recipe.call_is_default and method in ("__call__", "forward") and not has_pre_hooks(state):
-            recipe.bind_forward(None, *args, **kwargs)  # a call that cannot be is Python's own error
+            recipe.bind_forward(None, *args, **kwargs)  # raises Python's own error for wrong arguments
         code = (recipe.wrapped, [operation.args for operation in state.history.operations])
         construct = functools.partial(trial_module, state)
         probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
@@ -66,7 +66,7 @@ def _given_modules_locked(state: LazyState) -> Iterator[None]:
 
 
 def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str, Any]:
-    """What a search finds; a guess that could not be tried, for reasons that have nothing to do with it, stands.
+    """The values that a search finds; the guessed ones if trial runs are not possible for reasons of their own.
 
     Raises:
         InferenceError: if nothing is found, and nothing was guessed.
@@ -85,12 +85,12 @@ def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str,
         raise error.furthest from error
 
 
-#: How many configurations of one class are remembered.
+#: For how many configurations one class keeps values.
 MOST_SOLUTIONS = 1024
 
 
 def remember_solution(recipe: Recipe, key: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Keep what was found for a configuration; the one found first goes when there are too many."""
+    """Keep the values for a configuration; if there are too many, drop those kept first."""
     if len(recipe.solutions) >= MOST_SOLUTIONS:
         recipe.solutions.pop(next(iter(recipe.solutions)), None)
     recipe.solutions[key] = values
@@ -105,7 +105,7 @@ def has_pre_hooks(state: LazyState) -> bool:
 def or_none(
     find: ValueFinder, state: LazyState, args: Any, kwargs: Any, method: str | None = "forward"
 ) -> dict[str, Any] | None:
-    """The values for the arguments as passed, if they can be had."""
+    """The values that `find` gives; None if the arguments determine none."""
     try:
         return find(state, args, kwargs, method)
     except (InferenceError, GuessFailed, TypeError):

@@ -1,4 +1,4 @@
-"""One materialization under way: the lock on its instance, how to begin again, how to roll back, what is around it."""
+"""One materialization: the lock and the gate of the instance, commit and rollback, and those in progress around it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import get_ident
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -34,9 +34,12 @@ __all__ = ["CallStack", "Completed", "Materialization", "Plan", "TrialKind", "ca
 
 
 class CallStack(list["Completed | None"]):
-    """First calls under way, each inside the one before, and whether all will be taken back.
+    """Materializations in progress in one thread, each inside the one before; None as the first item.
 
-    (Never empty: each time a list fills again, it takes memory from the heap where tensors live.)
+    The list is never empty: a list that becomes empty and fills again takes memory from the heap of the tensors.
+
+    Attributes:
+        trial_kind: the kind of trial run that they are part of; None if they are not.
     """
 
     trial_kind: TrialKind | None = None
@@ -53,12 +56,12 @@ class _OfThread(threading.local):
 call_stack = _OfThread()
 
 
-#: Arguments as they are remembered.
+#: Arguments of a call, positional and by keyword, as `summarize_arguments` describes them.
 Seen: TypeAlias = "tuple[tuple[Any, ...], Mapping[str, Any]]"
 
 
 class TrialKind(enum.Enum):
-    """A run that only finds values: what it builds is taken back, and nothing that users see is done to it."""
+    """A run of a model that only finds values: its materializations are rolled back, and have no effect on users."""
 
     ON_FAKES = enum.auto()
     FOR_REAL = enum.auto()  # in eval mode
@@ -66,14 +69,14 @@ class TrialKind(enum.Enum):
 
 @dataclass(eq=False)
 class Plan:
-    """What a trial run of a model found for one lazy instance.
+    """The values for one lazy instance that a trial run of a model found.
 
     Attributes:
-        module: the instance, if it exists before the run.
-        values: of its inferred parameters.
-        seen: from what they were inferred.
-        device: of its input, where parameters would be made elsewhere.
-        inside: for lazy instances that its constructor makes, by their number.
+        module: the instance.
+        values: the values of its inferred parameters.
+        seen: the arguments of its call.
+        device: the device of its input; None if it is the default device.
+        inside: the plans of lazy instances that its constructor makes, by the order in which it makes them.
     """
 
     module: nn.Module
@@ -83,13 +86,13 @@ class Plan:
     inside: dict[int, Plan] = field(default_factory=dict)
 
     def without_modules(self) -> Plan:
-        """The same values, for another instance, keeping no module alive."""
+        """The plan without references to modules, to be used for copies of the instance."""
         inside = {number: plan.without_modules() for number, plan in self.inside.items()}
         return replace(self, module=nn.Module(), inside=inside)
 
 
 class Completed:
-    """First calls that have passed inside something that may still fail."""
+    """Materializations that are complete, inside something that may still fail."""
 
     inner: list[Materialization] | None = None
 
@@ -105,42 +108,44 @@ class Completed:
 
 
 class Materialization(Completed, InstanceLock):
-    """One first call under way: how to begin again, and how to leave the instance as it was."""
+    """One materialization: it holds the instance lock, and can roll back."""
 
-    # on the class: what most first calls never need
+    # defaults on the class, for what most materializations do not need
     constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a trial run
     plan: Plan | None = None  # what a trial run of the model found
-    seen: Seen = ((), {})  # the arguments of the call
-    is_used_elsewhere = False  # by a thread for which this one waits
+    is_used_elsewhere = False  # by a thread that this one waits for
     device: torch.device | None = None
     arguments: Sequence[Restore] = ()
     random: Random = ()
     handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
-    transaction: SwapTransaction | None = None  # rolls back what became of the preview
+    transaction: SwapTransaction | None = None  # rolls back changes to the preview
 
-    # how it was before, noted when it is this call's turn
+    # class and `__dict__` before
     lazy_class: type[nn.Module]
     lazy_dict: dict[str, Any]
 
-    def __init__(self, module: nn.Module, state: LazyState, values: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, state: LazyState, values: dict[str, Any] | None = None, seen: Seen = ((), {})
+    ) -> None:
         self.module = module
         self.state = state
-        self.values = values  # with which it was built
+        self.values = values or {}  # with which it is built
+        self.seen = seen  # the arguments of the call
         self.thread_id, self.release_event = get_ident(), None  # as `InstanceLock.__init__` does, without a call
         self.compiled: Callable[..., Any] | None = None  # set if the constructor or an operation called `compile()`
 
     def keep_arguments(self) -> None:
-        """Remember what constructor arguments hold now."""
+        """Note the contents of constructor arguments, to restore them."""
         given, operations = self.state.given.values(), self.state.history.operations
         if call_stack.calls.trial_kind is None and (operations or not all_plain(given)):
             attached = [operation.args for operation in operations]
             applies = any(operation.method == "apply" for operation in operations)
             self.arguments = snapshot([*given, *attached], tensors_too=applies)
 
-    # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
+    # the gate: `nn.Module.__call__` calls it instead of `forward`, as it calls a compiled `forward`, until commit
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Let this thread through, others wait and then look again."""
+        """Call the module, if this is the materializing thread. Other threads wait until it is done, then retry."""
         if self.thread_id == get_ident():
             return (self.compiled or self.module._call_impl)(*args, **kwargs)
         with InstanceLock(self.state) as is_free:
@@ -148,18 +153,23 @@ class Materialization(Completed, InstanceLock):
         if not is_free:  # the thread that materializes this module waits for this one: the module is built, and is used
             self.is_used_elsewhere = True
             return (self.compiled or self.module._call_impl)(*args, **kwargs)
-        if isinstance(self.module, self.lazy_class):  # it failed: this call is now the first
+        if isinstance(self.module, self.lazy_class):  # rolled back: this call is now the first one
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
 
     def reinstall_gate(self) -> None:
-        """Put the gate back: a `compile()` in the constructor or among the operations stands where it stood."""
+        """Install the gate again, after a `compile()` in the constructor or in an operation has replaced it."""
         attributes = self.module.__dict__
         if (there := attributes.get(COMPILED_CALL)) is not self:
             self.compiled, attributes[COMPILED_CALL] = there, self
 
+    def redirect(self, handle: RemovableHandle, to: RemovableHandle) -> None:
+        """Let the user's handle on a hook refer to the hook of the real module."""
+        self.handles = [*(self.handles or ()), (handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref))]
+        handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = to.hooks_dict_ref, to.id, to.extra_dict_ref
+
     def commit(self, outer: Completed | None) -> None:
-        """Open the gate. The instance is the real module, nothing of lazify left in it."""
+        """Remove the gate: the instance is the real module, without anything of lazify."""
         if self.compiled is None:
             self.module.__dict__.pop(COMPILED_CALL, None)
         else:
@@ -168,7 +178,7 @@ class Materialization(Completed, InstanceLock):
             outer.add(self)
 
     def rollback_module(self) -> None:
-        """Undo all but the lazy state itself."""
+        """Undo everything except class and `__dict__` of the instance."""
         self.rollback_all()
         if self.transaction is not None:
             self.transaction.rollback_all()
@@ -184,7 +194,7 @@ class Materialization(Completed, InstanceLock):
         self.handles = self.transaction = self.compiled = None
 
     def rollback(self) -> None:
-        """Make the instance lazy again, before its lock is released. What another thread has used stays as it is."""
+        """Make the instance lazy again, before its lock is released, unless another thread has used it."""
         if self.is_used_elsewhere:
             self.commit(None)
             return
@@ -195,10 +205,10 @@ class Materialization(Completed, InstanceLock):
 
 
 def plans_of(calls: Completed) -> list[Plan]:
-    """What the first calls in a trial run found, for each instance that existed before."""
+    """The plans of the instances that existed before a trial run, with those of the instances that they construct."""
     plans: list[Plan] = []
     for call in calls.inner or ():
-        plan = Plan(call.module, cast("dict[str, Any]", call.values), call.seen, call.device)
+        plan = Plan(call.module, call.values, call.seen, call.device)
         numbers = {id(each): number for number, each in enumerate(call.constructed)}
         for inner in plans_of(call):
             if (number := numbers.get(id(inner.module))) is not None:

@@ -1,21 +1,26 @@
-"""Placeholders and previewed submodules become those of the real module, the same objects, or are rolled back."""
+"""Placeholders and submodules of a preview become those of the real module, the same objects, or are rolled back.
+
+constructed module, preview  ->  swap_placeholders  ->  operations are replayed  ->  check_names_kept
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from lazify._deferred.operations import RecordsOperations, attached
+from lazify._deferred.operation_table import RecordsOperations
+from lazify._deferred.operations import attached
 from lazify._deferred.placeholders import Placeholder, UserSettings, choice, revert, substitute, swap_in
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
-from lazify._module_tree import named_tensors, walk
+from lazify._module_tree import tensors_in, walk
 from lazify._recipe.construction import set_class, set_dict, slot_names
+from lazify._torch import without_torch_function
 from lazify.errors import NotMaterializedError, compose
 
 __all__ = ["SwapTransaction", "check_names_kept", "swap_placeholders"]
@@ -23,13 +28,13 @@ __all__ = ["SwapTransaction", "check_names_kept", "swap_placeholders"]
 
 @dataclass(eq=False, repr=False)
 class SwapTransaction:
-    """What became of placeholders and previewed submodules.
+    """Changes to placeholders and submodules of a preview during one materialization.
 
     Attributes:
-        rollback: functions that undo it, in order.
-        previewed: tensors of the preview by their paths; None for a copy whose original previewed its parameters.
-        lazy_prefixes: paths of lazy modules inside, which preview their own parameters.
-        choices: placeholders that have become real, and what they were.
+        rollback: functions that undo the changes, in order.
+        previewed: tensors of the preview by path; None for a copied instance whose preview has placeholders only.
+        lazy_prefixes: paths of lazy submodules, with a dot at the end. They preview their own parameters.
+        choices: placeholders that have become real tensors, and their state before.
     """
 
     rollback: list[Callable[[], object]] = field(default_factory=list)
@@ -43,21 +48,30 @@ class SwapTransaction:
 
 
 def swap_placeholders(module: nn.Module, preview: Preview) -> SwapTransaction:
-    """Put what was handed out into its places in the real module: placeholders, submodules, lazy modules inside."""
+    """Replace submodules and tensors of a module just constructed by those of the preview, which become real."""
     transaction = SwapTransaction()
     if preview.module is not None:
-        transaction.previewed = dict(named_tensors(preview.module))
-        transaction.lazy_prefixes = tuple(
-            f"{path}." for path, each in walk(preview.module) if lazy_state(each) is not None
-        )
-    _swap_submodules(module, preview, transaction)
-    swap_tensors_in(module, preview, transaction, ())
+        previewed = list(walk(preview.module))
+        transaction.previewed = dict(tensors_in(previewed))
+        transaction.lazy_prefixes = tuple(f"{path}." for path, each in previewed if lazy_state(each) is not None)
+    inside = dict(walk(module))
+    if _swap_submodules(inside, preview, transaction):
+        inside = dict(walk(module))
+    swap_tensors_in(inside, preview, transaction)
     return transaction
 
 
-def swap_tensors_in(module: nn.Module, preview: Preview, transaction: SwapTransaction, users: tuple[Any, ...]) -> None:
-    """Make the placeholders the tensors that stand in their places, except where the user put something else."""
-    inside = dict(walk(module))
+def swap_tensors_in(
+    inside: Mapping[str, nn.Module], preview: Preview, transaction: SwapTransaction, users: Iterable[Any] = ()
+) -> None:
+    """Turn placeholders into the tensors at their paths, except where a tensor of the user is.
+
+    Args:
+        inside: the submodules of the real module by path, the module itself under the empty path.
+        preview: the preview with the placeholders.
+        transaction: gets what undoes the changes.
+        users: tensors of the user.
+    """
     others = {id(each) for each in (*users, *preview.placeholders.values())}
     pairs: dict[int, tuple[Any, torch.Tensor]] = {}
     for path, placeholder in preview.placeholders.items():
@@ -68,16 +82,17 @@ def swap_tensors_in(module: nn.Module, preview: Preview, transaction: SwapTransa
             pairs.setdefault(id(placeholder), (placeholder, tensor))
     real = [each for each in inside.values() if not isinstance(each, RecordsOperations)]
     substitute(real, {id(tensor): (tensor, placeholder) for placeholder, tensor in pairs.values()})
-    for placeholder, tensor in pairs.values():
-        if isinstance(placeholder, Placeholder):
-            before = choice(placeholder)
-            transaction.choices.append((placeholder, before))
-            transaction.rollback.append(functools.partial(revert, placeholder, before))
-        swap_in(placeholder, tensor)
+    with without_torch_function():
+        for placeholder, tensor in pairs.values():
+            if isinstance(placeholder, Placeholder):
+                before = choice(placeholder)
+                transaction.choices.append((placeholder, before))
+                transaction.rollback.append(functools.partial(revert, placeholder, before))
+            swap_in(placeholder, tensor)
 
 
 def _may_be(placeholder: Any, tensor: torch.Tensor) -> bool:
-    """Whether the tensor has as many dimensions as the placeholder said, if that was read."""
+    """Whether the tensor has as many dimensions as the user has read from the placeholder, if so."""
     return not (isinstance(placeholder, Placeholder) and placeholder.rank_was_read) or placeholder.rank == tensor.dim()
 
 
@@ -86,11 +101,10 @@ def _tensor(module: nn.Module, name: str) -> torch.Tensor | None:
     return module._buffers.get(name) if found is None else found
 
 
-def _swap_submodules(module: nn.Module, preview: Preview, transaction: SwapTransaction) -> None:
-    """The very modules that were handed out stand in the real one, as those that its constructor made."""
-    inside = dict(walk(module))
+def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transaction: SwapTransaction) -> bool:
+    """Replace submodules by those of the preview, which get their class and attributes; whether there are any."""
     if preview.module is None:
-        pass_to_nested(preview, inside, transaction)
+        _pass_to_nested(preview, inside, transaction)
     pairs: dict[int, tuple[Any, Any]] = {}
     for path, previewed in list(preview.submodules()):
         made = inside.get(path)
@@ -99,13 +113,13 @@ def _swap_submodules(module: nn.Module, preview: Preview, transaction: SwapTrans
     substitute([each for each in inside.values() if not isinstance(each, RecordsOperations)], pairs)
     for made, previewed in pairs.values():
         transaction.rollback.append(
-            functools.partial(_show, previewed, type(previewed), vars(previewed), _slotted(previewed))
+            functools.partial(_turn_into, previewed, type(previewed), vars(previewed), _slotted(previewed))
         )
         known = vars(previewed).get(STATE_KEY)
-        _show(previewed, type(made), vars(made), _slotted(made))
+        _turn_into(previewed, type(made), vars(made), _slotted(made))
         if known is None or known.history.preview is None:
             continue
-        if (state := lazy_state(previewed)) is None:  # planned for, and real already
+        if (state := lazy_state(previewed)) is None:  # a plan has materialized it
             inner = swap_placeholders(previewed, known.history.preview)
             transaction.rollback += inner.rollback
             transaction.choices += inner.choices
@@ -114,22 +128,23 @@ def _swap_submodules(module: nn.Module, preview: Preview, transaction: SwapTrans
             state.adopt_preview(known.history.preview)
             known.history.preview.being_materialized = True
             known.history.preview.set_owner(previewed)
+    return bool(pairs)
 
 
-def _show(part: nn.Module, cls: type, attributes: dict[str, Any], slotted: dict[str, Any]) -> None:
-    """Make a module that was handed out what another one is: same class, same state."""
-    set_class(part, cls)
-    set_dict(part, attributes)
+def _turn_into(module: nn.Module, cls: type, attributes: dict[str, Any], slotted: dict[str, Any]) -> None:
+    """Give a module the class and the attributes of another one."""
+    set_class(module, cls)
+    set_dict(module, attributes)
     for name, value in slotted.items():
-        object.__setattr__(part, name, value)
+        object.__setattr__(module, name, value)
 
 
 def _slotted(module: nn.Module) -> dict[str, Any]:
     return {name: getattr(module, name) for name in slot_names(type(module)) if hasattr(module, name)}
 
 
-def pass_to_nested(preview: Preview, inside: dict[str, nn.Module], transaction: SwapTransaction) -> None:
-    """Of a copy: the placeholders of lazy modules inside become theirs."""
+def _pass_to_nested(preview: Preview, inside: Mapping[str, nn.Module], transaction: SwapTransaction) -> None:
+    """Move the placeholders of lazy submodules to previews of their own. (For the preview of a copied instance.)"""
     for path, module in inside.items():
         state = lazy_state(module)
         if state is not None and (previewed := preview.split_off(path, len(state.history.operations))) is not None:
@@ -141,55 +156,70 @@ def pass_to_nested(preview: Preview, inside: dict[str, nn.Module], transaction: 
 
 
 def check_names_kept(module: nn.Module, state: LazyState, transaction: SwapTransaction) -> None:
-    """Check that the real module, to which all was done that was done before, has what was told and nothing else.
+    """Check that the real module has the parameters and buffers of the preview and no others, then give them the
+    flags and attributes that the user has set on the placeholders.
 
     Raises:
-        NotMaterializedError: if not: an optimizer made before would train something else.
+        NotMaterializedError: if it has others: an optimizer made before the call would not train the module.
     """
     preview = cast("Preview", state.history.preview)
-    swap_tensors_in(module, preview, transaction, tuple(attached(state.history.operations)))
-    real, previewed = dict(named_tensors(module)), transaction.previewed
-    if previewed is not None:
-        lost = [path for path in previewed if path not in real and not path.startswith(transaction.lazy_prefixes)]
-        lost += [path for path in previewed if isinstance(real.get(path), Placeholder)]
-        extra = [path for path in real if path not in previewed and not path.startswith(transaction.lazy_prefixes)]
-        lost += [path for path, each in preview.placeholders.items() if previewed.get(path) is each and _is_open(each)]
-    else:
-        lost, extra = [path for path, each in preview.placeholders.items() if path in real and _is_open(each)], []
+    inside = dict(walk(module))
+    if state.history.operations or any(map(_is_open, preview.placeholders.values())):
+        swap_tensors_in(inside, preview, transaction, attached(state.history.operations))
+    lost, extra = _differences(dict(tensors_in(inside.items())), preview, transaction)
     if lost or extra:
         raise NotMaterializedError(
             compose(
-                f"the parameters of {state.recipe.wrapped.__name__} are not those that were told before the call",
+                f"{state.recipe.wrapped.__name__} has other parameters than its preview showed before the call",
                 [
-                    ("told, not there", ", ".join(dict.fromkeys(lost)) or "none"),
-                    ("there, not told", ", ".join(extra) or "none"),
+                    ("only in the preview", ", ".join(dict.fromkeys(lost)) or "none"),
+                    ("only in the module", ", ".join(extra) or "none"),
                 ],
                 "module(input)  # once, before its parameters are asked for; then the optimizer",
             )
         )
-    keep_user_replacements(preview, previewed or {}, dict(walk(module)))
+    _keep_user_replacements(preview, transaction.previewed or {}, inside)
     for placeholder, before in transaction.choices:
         if before.chosen:
             placeholder.requires_grad = before.requires_grad
         for name, value in before.own():
             setattr(placeholder, name, value)
-    for _, inside in walk(module):
-        inner = lazy_state(inside)
+    for each in inside.values():
+        inner = lazy_state(each)
         if inner is not None and inner.history.preview is not None:
             inner.history.preview.being_materialized = False
+
+
+def _differences(
+    real: Mapping[str, torch.Tensor], preview: Preview, transaction: SwapTransaction
+) -> tuple[list[str], list[str]]:
+    """Paths of tensors that only the preview has, or whose placeholder is still open; paths that only `real` has."""
+    previewed, placeholders = transaction.previewed, preview.placeholders
+    is_open = any(map(_is_open, (*placeholders.values(), *real.values())))
+    if previewed is None:
+        return [path for path, each in placeholders.items() if path in real and _is_open(each)], []
+    if not is_open and previewed.keys() == real.keys():
+        return [], []
+    lost = [path for path in previewed if path not in real and not path.startswith(transaction.lazy_prefixes)]
+    lost += [path for path in previewed if _is_open(real.get(path))]
+    lost += [path for path, each in placeholders.items() if previewed.get(path) is each and _is_open(each)]
+    return lost, [path for path in real if path not in previewed and not path.startswith(transaction.lazy_prefixes)]
 
 
 def _is_open(placeholder: Any) -> bool:
     return isinstance(placeholder, Placeholder)
 
 
-def keep_user_replacements(preview: Preview, previewed: dict[str, torch.Tensor], inside: dict[str, nn.Module]) -> None:
-    """What was put straight into the place of a placeholder, as `torch.func.functional_call` does for one call."""
+def _keep_user_replacements(
+    preview: Preview, previewed: Mapping[str, torch.Tensor], inside: Mapping[str, nn.Module]
+) -> None:
+    """Keep tensors that replace a placeholder in `_parameters`, as those of `torch.func.functional_call` for a call."""
     for path, placeholder in preview.placeholders.items():
-        where, _, name = path.rpartition(".")
         other = previewed.get(path)
-        if other is None or other is placeholder or isinstance(other, Placeholder) or where not in inside:
+        if other is None or other is placeholder or isinstance(other, Placeholder):
             continue
-        for kind in (inside[where]._parameters, inside[where]._buffers):
+        where, _, name = path.rpartition(".")
+        holder = inside.get(where)
+        for kind in () if holder is None else (holder._parameters, holder._buffers):
             if kind.get(name) is placeholder:
                 cast("dict[str, Any]", kind)[name] = other

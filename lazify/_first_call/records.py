@@ -1,4 +1,4 @@
-"""What was inferred for modules that are real by now: kept beside them, not in them, and as long as they live."""
+"""Records: how modules were materialized, for `explain`. A record is kept outside its module, as long as that lives."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Materialized", "OpaqueArgument", "discard", "find", "record", "recor
 
 
 class Materialized(NamedTuple):
-    """How one module became real.
+    """The record of one module.
 
     Attributes:
-        recipe: that of its lazy class.
-        given: the constructor arguments that were given, by name.
-        values: those that were inferred.
+        recipe: the recipe of its lazy class.
+        given: the constructor arguments that the user passed, by name.
+        values: the inferred ones, by name.
         seen: the arguments of the call, positional and by keyword: a shape for each tensor, else a description.
     """
 
@@ -35,7 +35,7 @@ class Materialized(NamedTuple):
 
 @dataclass(frozen=True)
 class OpaqueArgument:
-    """An argument of which only the type is remembered: it might keep the module alive."""
+    """A constructor argument of which the record holds only the type, since the argument might refer to the module."""
 
     type_name: str
 
@@ -44,12 +44,12 @@ class OpaqueArgument:
 
 
 class _Record(ref[nn.Module]):
-    """A reference to a module that was lazy, found by way of the module; it goes when the module goes."""
+    """A weak reference to the module, which holds its record. `weakref.getweakrefs(module)` finds it."""
 
     __slots__ = ("fields",)
-    fields: tuple[Any, ...]  # of `Materialized`: a first call is short, named tuples are made where they are read
+    fields: tuple[Any, ...]  # of `Materialized`, which is made when it is read: a first call must be fast
 
-    # as an object among others: a class that compares its instances has no hash
+    # by identity, since the module's class may have no hash
     __hash__ = object.__hash__
     __eq__ = object.__eq__
 
@@ -59,20 +59,20 @@ _gone = _records.discard
 
 
 def record_fast(module: nn.Module, *fields: Any) -> None:
-    """Note how a module became real, from the fields of `Materialized`, which keep nothing alive."""
+    """Add a record from the fields of `Materialized`, none of which refers to the module."""
     record = _Record(module, _gone)
     record.fields = fields
     _records.add(record)
 
 
 def discard(module: nn.Module) -> None:
-    """It was taken back."""
+    """Remove the record of a module that was rolled back."""
     if (record := _record(module)) is not None:
         _records.discard(record)
 
 
 def find(module: nn.Module) -> Materialized | None:
-    """How a module became real, if it was lazy."""
+    """The record of a module; None if it never was lazy."""
     record = _record(module)
     return None if record is None else Materialized(*record.fields)
 
@@ -82,7 +82,7 @@ def _record(module: nn.Module) -> _Record | None:
 
 
 def record(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], call: Any) -> None:
-    """Note how a module became real."""
+    """Add a record from arguments and values of any kind."""
     if not all_plain(given.values()):
         given = {name: summarize(each) for name, each in given.items()}
     if not all_plain(values.values()):
@@ -91,6 +91,7 @@ def record(module: nn.Module, recipe: Recipe, given: Mapping[str, Any], values: 
 
 
 def summarize(value: Any, outer: tuple[int, ...] = ()) -> Any:
+    """A constructor argument as a record holds it: other objects than plain ones and containers are opaque."""
     if type(value) in PLAIN or isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         return value
     if id(value) not in outer:
@@ -103,7 +104,7 @@ def summarize(value: Any, outer: tuple[int, ...] = ()) -> Any:
 
 
 def summarize_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a call as they are remembered: nothing of them is kept alive."""
+    """Descriptions of the arguments of a call, without references to them."""
     return tuple([_short(each) for each in args]), {name: _short(each) for name, each in kwargs.items()}
 
 

@@ -1,8 +1,9 @@
-"""Attributes of a lazy instance: reading, setting, deleting and listing them before it is materialized.
+"""Attributes of a lazy instance: reading and listing them before it is materialized.
 
-set, delete  ->  done on `History.attached_to`, a bare `nn.Module`, and recorded as an operation
-read         ->  what the user set; else a parameter, a buffer or a constructor argument, from the preview;
-                 else NotMaterializedError
+read  ->  what the user set; else a parameter, a buffer or a constructor argument, from the preview;
+          else NotMaterializedError
+
+Setting and deleting attributes are operations.
 """
 
 from __future__ import annotations
@@ -14,21 +15,17 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from lazify._deferred.operations import Operation
 from lazify._deferred.preview import CONTENT
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._lazy_class.constructor import RECIPE
 from lazify._torch import FOLLOWING_PATHS
-from lazify.errors import NotMaterializedError, compose
+from lazify.errors import NotMaterializedError
 
 __all__ = [
     "ClassAttribute",
     "class_attribute_names",
-    "delete_attribute",
     "known_names",
-    "not_materialized_message",
     "read_attribute",
-    "set_attribute",
     "state_of",
 ]
 
@@ -37,18 +34,6 @@ def state_of(module: Any) -> LazyState:
     """The lazy state of a module that is known to be lazy."""
     state: LazyState = vars(module)[STATE_KEY]
     return state
-
-
-def not_materialized_message(module: Any, name: str) -> str:
-    """Text of the error for an attribute that only the real module has."""
-    recipe, given = state_of(module).recipe, state_of(module).given
-    missing = [each for each in recipe.rules if each not in given and each not in recipe.defaulted]
-    return compose(
-        f"attribute {name!r} is not known yet: this {recipe.name} waits for its first call",
-        [("to be inferred", ", ".join(missing))],
-        "module(input)  # once, or materialize(module, input)\n"
-        f"{recipe.display_name}(..., {'=..., '.join(missing or sorted(recipe.defaulted))}=...)  # or give them",
-    )
 
 
 def read_attribute(module: nn.Module, state: LazyState, name: str, caller: FrameType) -> Any:
@@ -71,59 +56,18 @@ def read_attribute(module: nn.Module, state: LazyState, name: str, caller: Frame
         try:
             return getattr(attached_to, name)
         except AttributeError:
-            if name in (known := _known_attributes(module, caller)):
+            # submodules only for torch's functions that follow a dotted path (`get_submodule`): other code that reads
+            # one as an attribute would expect its sizes to be known
+            known = state.known_attributes(module, submodules=caller.f_code in FOLLOWING_PATHS)
+            if name in known:
                 return known[name]
-    raise NotMaterializedError(not_materialized_message(module, name))
-
-
-def _known_attributes(module: nn.Module, caller: FrameType | None = None) -> dict[str, Any]:
-    """Attributes that the preview knows: parameters, buffers, and attributes that hold constructor arguments.
-
-    Submodules are among them only for torch's functions that follow a dotted path (`get_submodule`). Elsewhere, code
-    that reads a submodule as an attribute would expect its sizes to be known.
-    """
-    try:
-        preview = state_of(module).preview_for(module)
-    except NotMaterializedError:
-        return {}
-    root: Any = module if preview is None else preview.module
-    constant = vars(root).keys() if preview is None else preview.constant_attributes & vars(root).keys()
-    submodules = root._modules if caller is not None and caller.f_code in FOLLOWING_PATHS else {}
-    return {**{name: vars(root)[name] for name in constant}, **root._parameters, **root._buffers, **submodules}
-
-
-def set_attribute(module: nn.Module, name: str, value: Any) -> None:
-    """`__setattr__` of a lazy instance: set the attribute now, and again on the real module."""
-    state = state_of(module)
-    attached_to = state.attached()
-    nn.Module.__setattr__(attached_to, name, value)
-    if name in vars(attached_to):
-        vars(module)[name] = value
-    else:
-        vars(module).pop(name, None)
-    state.record(Operation("__setattr__", (name, value), {}))
-
-
-def delete_attribute(module: nn.Module, name: str) -> None:
-    """`__delattr__` of a lazy instance: delete the attribute now, and again on the real module.
-
-    Raises:
-        NotMaterializedError: if the user has not set it, and the preview does not know it.
-    """
-    state = state_of(module)
-    try:
-        nn.Module.__delattr__(state.attached(), name)
-    except AttributeError:
-        if name not in _known_attributes(module):
-            raise NotMaterializedError(not_materialized_message(module, name)) from None
-    vars(module).pop(name, None)
-    state.record(Operation("__delattr__", (name,), {}))
+    raise NotMaterializedError(state.not_known_message(name))
 
 
 def known_names(module: nn.Module) -> Iterable[str]:
     """Names of attributes that can be read from a lazy instance, besides those of its class."""
     state = lazy_state(module)
-    return () if state is None else (*vars(state.attached()), *_known_attributes(module))
+    return () if state is None else (*vars(state.attached()), *state.known_attributes(module))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -163,8 +107,8 @@ class ClassAttribute:
         if preview is None:  # materialized by another thread
             return getattr(instance, self.name)
         own = vars(cast("nn.Module", preview.module))
-        if self.name in preview.constant_attributes and self.name in own:
+        if self.name in preview.template.constant_attributes and self.name in own:
             return own[self.name]
-        if self.name in own or self.name in preview.size_dependent_attributes:
-            raise NotMaterializedError(not_materialized_message(instance, self.name))
+        if self.name in own or self.name in preview.template.size_dependent_attributes:
+            raise NotMaterializedError(state.not_known_message(self.name))
         return value

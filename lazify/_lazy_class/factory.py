@@ -15,9 +15,9 @@ import wrapt
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from lazify._deferred.operations import own_methods
+from lazify._deferred.operation_table import own_methods
 from lazify._first_call.attempt import materialize_and_call
-from lazify._lazy_class.attributes import ClassAttribute, class_attribute_names, not_materialized_message, state_of
+from lazify._lazy_class.attributes import ClassAttribute, class_attribute_names, state_of
 from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
 from lazify._lazy_class.documentation import class_doc, with_lazy_signature
 from lazify._lazy_class.instance import LazyInstance
@@ -151,7 +151,7 @@ def _not_materialized(name: str) -> Callable[..., NoReturn]:
     """A method that raises `NotMaterializedError`."""
 
     def method(self: LazyInstance, *args: Any) -> NoReturn:
-        raise NotMaterializedError(not_materialized_message(self, name))
+        raise NotMaterializedError(state_of(self).not_known_message(name))
 
     return method
 

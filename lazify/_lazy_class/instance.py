@@ -14,21 +14,13 @@ from typing import Any, ClassVar, NoReturn, cast
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
-from torch.utils.hooks import RemovableHandle
 
-from lazify._deferred.operations import Operation, RecordsOperations
+from lazify._deferred.operation_table import RecordsOperations, replay
+from lazify._deferred.operations import Operation
 from lazify._deferred.state import STATE_KEY, lazy_state
 from lazify._first_call.attempt import call, materialize_and_call, materialize_with
 from lazify._isolation.restoring import random_state
-from lazify._lazy_class.apply_now import apply_now
-from lazify._lazy_class.attributes import (
-    delete_attribute,
-    known_names,
-    not_materialized_message,
-    read_attribute,
-    set_attribute,
-    state_of,
-)
+from lazify._lazy_class.attributes import known_names, read_attribute, state_of
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.documentation import instance_html, instance_text
 from lazify._lazy_class.loading import load_from_state_dict
@@ -107,24 +99,15 @@ class LazyInstance(RecordsOperations):
         load_from_state_dict(cast("nn.Module", self), state_dict, prefix, local_metadata, strict, lists)
 
     def _replicate_for_data_parallel(self) -> NoReturn:
-        raise NotMaterializedError(not_materialized_message(self, "_replicate_for_data_parallel"))
+        raise NotMaterializedError(state_of(self).not_known_message("_replicate_for_data_parallel"))
 
     # operations
 
-    def _lazify_apply_now(self, operation: Operation) -> Any:
-        return apply_now(cast("nn.Module", self), operation)
-
-    def _lazify_record(self, operation: Operation, handle: RemovableHandle | None = None) -> None:
-        state_of(self).record(operation, handle)
-
-    def _apply_from_parent(self, operation: Operation, live: bool) -> None:
-        history = state_of(self).writable_history()
-        history.operations.append(operation)
-        if history.preview is not None:
-            history.preview.apply(operation, live)
-
-    def _hook_handles(self) -> dict[int, RemovableHandle]:
-        return state_of(self).writable_history().handles
+    def _lazify_perform(self, operation: Operation) -> Any:
+        state = state_of(self)
+        result = replay((operation,), cast("nn.Module", self), "instance", state)
+        state.record(operation, result)
+        return result
 
     # attributes
 
@@ -140,10 +123,7 @@ class LazyInstance(RecordsOperations):
         if name == "__class__":
             object.__setattr__(self, name, value)
         else:
-            set_attribute(cast("nn.Module", self), name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delete_attribute(cast("nn.Module", self), name)
+            super().__setattr__(name, value)
 
     def __dir__(self) -> Iterable[str]:
         return sorted({*dir(type(self)), *known_names(cast("nn.Module", self))})

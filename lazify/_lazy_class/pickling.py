@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from lazify._deferred.operations import RecordsOperations
+from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState
 from lazify._lazy_class.constructor import RECIPE

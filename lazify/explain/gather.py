@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lazify._deferred.operations import RecordsOperations
+from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.state import lazy_state
 from lazify._first_call.records import Materialized, find
 from lazify._lazy_class.constructor import RECIPE

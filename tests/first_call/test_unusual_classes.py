@@ -97,6 +97,17 @@ def test_a_call_of_the_classs_own_goes_first_and_once(form: str, args: Any, widt
     pair.check()
 
 
+def test_a_call_of_the_classs_own_runs_if_the_rule_is_a_guess() -> None:
+    class Local(Observing):
+        calls = []
+
+    LazyLocal = lazify(Local)
+    for _ in range(2):  # the second takes the value that was found for the first
+        Local.calls.clear()
+        assert LazyLocal()(X).shape == (len(X), 2)
+        assert Local.calls == ["call", "forward"]
+
+
 # ---------------------------------------------------------------------------------------------
 # compile
 

@@ -1,32 +1,28 @@
-"""How many functions of lazify run in a first call."""
+"""How many functions of lazify run in a first call, and before it."""
 
 from __future__ import annotations
-
-import os
-import sys
-import types
 
 import torch
 from torch import nn
 
-import lazify as package
+from helpers.functions_run import functions_run
 from lazify import lazify
+
+LazyConv2d, IMAGE = lazify(nn.Conv2d), torch.randn(1, 3, 8, 8)
 
 
 def test_a_first_call_is_short() -> None:
-    """Counted, not timed: the Python functions of lazify that run for one small layer."""
-    LazyConv2d, image = lazify(nn.Conv2d), torch.randn(1, 3, 8, 8)
-    LazyConv2d(4, 3, padding=1)(image)  # what is bound once for all
-    home = os.path.dirname(package.__file__)
-    ran: list[str] = []
+    """For one small layer, after another one of its class."""
+    LazyConv2d(4, 3, padding=1)(IMAGE)
+    ran = functions_run(lambda: LazyConv2d(4, 3, padding=1)(IMAGE))
+    assert len(ran) <= 12, ran
 
-    def watch(frame: types.FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(home):
-            ran.append(frame.f_code.co_name)
 
-    sys.setprofile(watch)
-    try:
-        LazyConv2d(4, 3, padding=1)(image)
-    finally:
-        sys.setprofile(None)
-    assert len(ran) <= 13, ran
+def test_parameters_before_the_first_call_are_cheap() -> None:
+    """For one small layer, after another one with the same arguments; and the first call that follows."""
+    list(LazyConv2d(4, 3, padding=1).parameters())
+    layer = LazyConv2d(4, 3, padding=1)
+    ran = functions_run(lambda: list(layer.parameters()))
+    assert len(ran) <= 70, ran
+    ran = functions_run(lambda: layer(IMAGE))
+    assert len(ran) <= 90, ran

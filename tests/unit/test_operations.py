@@ -10,7 +10,7 @@ def test_recorded_methods_exist_in_torch():
         buffers children forward get_buffer get_extra_state get_parameter get_submodule load_state_dict modules
         named_buffers named_children named_modules named_parameters parameters set_extra_state state_dict extra_repr
     """.split()
-    from lazify._deferred.operations import RecordsOperations
+    from lazify._deferred.operation_table import RecordsOperations
     from lazify._lazy_class.instance import LazyInstance
 
     public = {n for n in vars(nn.Module) if not n.startswith("_") and callable(getattr(nn.Module, n))}
