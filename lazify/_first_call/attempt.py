@@ -20,7 +20,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lazify._deferred.lock import InstanceLock, lock_holders
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._first_call.building import build
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
@@ -28,6 +27,7 @@ from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has
 from lazify._first_call.materialization import Completed, Materialization, Plan, call_stack, plans_of
 from lazify._first_call.records import record, record_fast, summarize_arguments
 from lazify._isolation.restoring import random_state
+from lazify._lock import InstanceLock, lock_holders
 from lazify._nested import all_plain
 from lazify._recipe.construction import (
     contexts_are_neutral,

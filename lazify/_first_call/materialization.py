@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lazify._deferred.lock import InstanceLock
 from lazify._deferred.state import LazyState
 from lazify._first_call.placeholder_swap import SwapTransaction
 from lazify._first_call.records import discard
@@ -22,6 +21,7 @@ from lazify._isolation.restoring import (
     Restore,
     snapshot,
 )
+from lazify._lock import InstanceLock
 from lazify._nested import all_plain
 from lazify._recipe.construction import (
     set_class,
