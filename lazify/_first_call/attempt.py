@@ -194,6 +194,7 @@ def _attempt(
     first = Materialization(module, state)
     first.plan = plan
     first.seen = summarize_arguments(args, kwargs) if plan is None else plan.seen
+    first.is_trial = call_stack.calls.trial_kind is not None
     first.keep_arguments()
 
     def build_and_call() -> Any:

@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from lazify._deferred.state import LazyState
 from lazify._first_call.placeholder_swap import SwapTransaction
 from lazify._first_call.records import discard
+from lazify._isolation.limits import wait_for_trials
 from lazify._isolation.restoring import (
     Random,
     Restore,
@@ -29,6 +30,7 @@ from lazify._recipe.construction import (
     slot_names,
 )
 from lazify._torch import COMPILED_CALL
+from lazify.errors import NotMaterializedError
 
 __all__ = ["CallStack", "Completed", "Materialization", "Plan", "TrialKind", "call_stack", "plans_of"]
 
@@ -98,6 +100,10 @@ class Completed:
             self.inner = []
         self.inner.append(inner)
 
+    def commit_all(self) -> None:
+        for inner in self.inner or ():
+            inner.commit(None)
+
     def rollback_all(self) -> None:
         for inner in reversed(self.inner or ()):
             inner.rollback()
@@ -111,7 +117,9 @@ class Materialization(Completed, InstanceLock):
     constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a trial run
     plan: Plan | None = None  # what a trial run of the model found
     seen: Seen = ((), {})  # the arguments of the call
-    is_used_elsewhere = False  # by a thread for which this one waits
+    is_trial = False  # on fakes or in eval mode: it will be rolled back
+    has_passed = False  # inside something that may still fail
+    is_used_elsewhere = False  # by another thread
     device: torch.device | None = None
     arguments: Sequence[Restore] = ()
     random: Random = ()
@@ -137,20 +145,32 @@ class Materialization(Completed, InstanceLock):
             applies = any(operation.method == "apply" for operation in operations)
             self.arguments = snapshot([*given, *attached], tensors_too=applies)
 
-    # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call has passed
+    # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call, and all around it, has passed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Let this thread through, others wait and then look again."""
-        if self.thread_id == get_ident():
-            return (self.compiled or self.module._call_impl)(*args, **kwargs)
-        with InstanceLock(self.state) as is_free:
-            pass
-        if not is_free:  # the thread that materializes this module waits for this one: the module is built, and is used
-            self.is_used_elsewhere = True
+        if self.thread_id == get_ident() or self._is_to_be_used():
             return (self.compiled or self.module._call_impl)(*args, **kwargs)
         if isinstance(self.module, self.lazy_class):  # it failed: this call is now the first
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.compiled
+
+    def _is_to_be_used(self) -> bool:
+        """Wait for the thread that materializes this module; whether the module is built, though that may still fail.
+
+        It is, too, if that thread waits for this one. From then on the module stays as it is, whatever fails.
+        """
+        with InstanceLock(self.state) as is_free:
+            if self.is_trial or (is_free and self.module.__dict__.get(COMPILED_CALL) is not self):
+                is_used = False
+            else:
+                is_used = self.is_used_elsewhere = True
+        if self.is_trial and not wait_for_trials():
+            raise NotMaterializedError("this module is in a trial run of a thread that waits for this one")
+        return is_used
 
     def reinstall_gate(self) -> None:
         """Put the gate back: a `compile()` in the constructor or among the operations stands where it stood."""
@@ -159,13 +179,17 @@ class Materialization(Completed, InstanceLock):
             self.compiled, attributes[COMPILED_CALL] = there, self
 
     def commit(self, outer: Completed | None) -> None:
-        """Open the gate. The instance is the real module, nothing of lazify left in it."""
+        """Open the gate, if nothing around may still fail: then nothing of lazify is left in the real module."""
+        if outer is not None:
+            self.has_passed = True
+            outer.add(self)
+            return
+        if self.inner is not None:
+            self.commit_all()
         if self.compiled is None:
             self.module.__dict__.pop(COMPILED_CALL, None)
         else:
             self.module.__dict__[COMPILED_CALL] = self.compiled
-        if outer is not None:
-            outer.add(self)
 
     def rollback_module(self) -> None:
         """Undo all but the lazy state itself."""
@@ -185,13 +209,14 @@ class Materialization(Completed, InstanceLock):
 
     def rollback(self) -> None:
         """Make the instance lazy again, before its lock is released. What another thread has used stays as it is."""
-        if self.is_used_elsewhere:
-            self.commit(None)
-            return
-        self.rollback_module()
-        discard(self.module)
-        set_class(self.module, self.lazy_class)
-        set_dict(self.module, self.lazy_dict)
+        with InstanceLock(self.state):
+            if self.is_used_elsewhere:
+                self.commit(None)
+                return
+            self.rollback_module()
+            discard(self.module)
+            set_class(self.module, self.lazy_class)
+            set_dict(self.module, self.lazy_dict)
 
 
 def plans_of(calls: Completed) -> list[Plan]:

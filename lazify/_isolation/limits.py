@@ -10,7 +10,7 @@ from lazify._isolation.quiet import quiet
 from lazify._lock import InstanceLock
 from lazify._torch import load_fakes
 
-__all__ = ["Budget", "TrialMemoryError", "memory_limit", "one_at_a_time"]
+__all__ = ["Budget", "TrialMemoryError", "memory_limit", "one_at_a_time", "wait_for_trials"]
 
 #: What a trial run on real tensors may take in any case, in bytes.
 LEAST_MEMORY = 256 * 2**20
@@ -78,3 +78,9 @@ def one_at_a_time() -> Iterator[None]:
     """
     with InstanceLock(_TRIALS):
         yield
+
+
+def wait_for_trials() -> bool:
+    """Wait until no other thread is in a trial run; False if the one that is waits for this thread."""
+    with InstanceLock(_TRIALS) as is_free:
+        return is_free

@@ -11,9 +11,12 @@ from typing import Any
 
 __all__ = ["is_looked_into", "is_users", "names_in", "namespaces_of", "stored_in"]
 
+#: Packages that run code, and that are named in it (`assert` in a test).
+_RUNNERS = frozenset({"_pytest", "pytest", "pluggy", "hypothesis", "IPython", "ipykernel"})
 #: Packages whose code is not followed: what it keeps is its own affair.
 _NOT_USERS = (
     frozenset({"torch", "torchgen", "functorch", "numpy", "scipy", "builtins", "lazify", "wrapt", "typing_extensions"})
+    | _RUNNERS
     | sys.stdlib_module_names
 )
 
@@ -45,7 +48,7 @@ def is_looked_into(name: Any) -> bool:
     (True, True, False)
     """
     root = str(name).partition(".")[0]
-    return str(name).startswith(_OPEN_IN_TORCH) if root == "torch" else root not in _OPAQUE
+    return str(name).startswith(_OPEN_IN_TORCH) if root == "torch" else root not in _OPAQUE and root not in _RUNNERS
 
 
 @functools.lru_cache(maxsize=8192)

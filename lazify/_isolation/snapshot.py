@@ -39,14 +39,12 @@ from lazify._torch import COMPILED_CALL, FakeTensor, is_transformed
 
 __all__ = ["Snapshot"]
 
-#: More than this is not looked at.
-MOST_OBJECTS = 1_000_000
+#: More objects than this are not looked at, and not more functions and classes: those that are nearest come first.
+MOST_OBJECTS, MOST_CODE = 1_000_000, 10_000
 
 _ATOMS = frozenset(
     {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device, torch.Size, range, slice, ModuleType}
 )
-#: In the `__dict__` of a lazy instance, and of one whose first call is under way: these take care of themselves.
-_LAZY_KEYS = (STATE_KEY, COMPILED_CALL)
 
 
 class Snapshot:
@@ -67,7 +65,7 @@ class Snapshot:
         self._replaceable: list[tuple[Callable[[Any, Any, Any], object], Any, Any, Any]] = []
         self._todo: list[Any] = []  # keeps what was reached alive, so that ids stay taken
         self._bindings: set[tuple[int, str]] = set()
-        self._at = 0
+        self._at = self._code = 0
         self.add(*roots)
         self._settings = settings(self.names)
 
@@ -99,6 +97,10 @@ class Snapshot:
 
     def _expand(self, value: Any) -> None:
         kind = type(value)
+        if kind is FunctionType or isinstance(value, type):
+            self._code += 1
+            if self._code > MOST_CODE:
+                return
         if (expand := _EXPAND.get(kind)) is not None:
             expand(self, value)
         elif isinstance(value, type):
@@ -175,8 +177,10 @@ class Snapshot:
                 self._replace(dict.__setitem__, state, key, each)
 
     def _module(self, module: nn.Module) -> None:
+        """A module, except a lazy one and one that is becoming real: these take care of themselves."""
         state = _DICT.__get__(module)
-        if not any(key in state for key in _LAZY_KEYS):
+        gate = state.get(COMPILED_CALL)
+        if STATE_KEY not in state and (gate is None or getattr(gate, "has_passed", False)):
             self._records.append((records.restore_class, module, type(module)))
             self._object(module)
 
