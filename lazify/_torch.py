@@ -225,6 +225,7 @@ _NEEDS_VALUES = (
     _fake.DynamicOutputShapeException,
     _fake.UnsupportedFakeTensorException,
     _fake.UnsupportedOperatorException,
+    RecursionError,  # operations on sparse fakes call each other
 )
 
 
@@ -233,6 +234,7 @@ _WORDS = (
     "fake tensor",
     "FakeTensor",
     "Cannot access data pointer",
+    "its data is not allocated yet",
     "no fake impl",
     "Could not run '",
     "is not supported for tensor subclasses",  # `numpy()`

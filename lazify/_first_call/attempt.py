@@ -21,12 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
-from lazify._first_call.building import build
+from lazify._first_call.building import build, random_state_kept_if_recomputed
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
 from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, or_none, remember_solution
 from lazify._first_call.materialization import Completed, Materialization, Plan, call_stack, plans_of
 from lazify._first_call.records import record, record_fast, summarize_arguments
-from lazify._isolation.restoring import random_state
 from lazify._lock import InstanceLock, lock_holders
 from lazify._nested import all_plain
 from lazify._recipe.construction import (
@@ -40,7 +39,6 @@ from lazify._torch import (
     MODULE_CALL,
     function_modes,
     is_fx_tracing,
-    recomputed_later,
     saved_tensors_hooks_on,
     skip_dynamo,
 )
@@ -194,14 +192,14 @@ def _attempt(
     first = Materialization(module, state)
     first.plan = plan
     first.seen = summarize_arguments(args, kwargs) if plan is None else plan.seen
-    first.is_trial = call_stack.calls.trial_kind is not None
     first.keep_arguments()
 
     def build_and_call() -> Any:
         if may_change:
             build_and_recheck_at_forward(first, values, device, find)
         else:
-            _build(first, cast("dict[str, Any]", values), device)
+            with random_state_kept_if_recomputed(device):
+                build(first, cast("dict[str, Any]", values), device)
         if method == "__call__":
             return module(*args, **kwargs)
         return None if method is None else getattr(module, method)(*args, **kwargs)
@@ -215,14 +213,6 @@ def _attempt(
             state.history.copy_group.setdefault("plan", plans_of(own)[-1].without_modules())
         _log(recipe, first.values)
     return result
-
-
-def _build(first: Materialization, values: dict[str, Any], device: torch.device | None) -> None:
-    """Build; where checkpointing runs the call again later, with the module built, it draws what that will draw."""
-    random = random_state(device) if recomputed_later() else ()
-    build(first, values, device)
-    for restore, before in random:
-        restore(before)
 
 
 def _simple_attempt(first: Materialization, values: dict[str, Any], x: Tensor, shape: torch.Size) -> Any:

@@ -138,9 +138,10 @@ class Materialization(Completed, InstanceLock):
         self.compiled: Callable[..., Any] | None = None  # set if the constructor or an operation called `compile()`
 
     def keep_arguments(self) -> None:
-        """Remember what constructor arguments hold now."""
+        """Remember what constructor arguments hold now; a trial run brings them back itself."""
         given, operations = self.state.given.values(), self.state.history.operations
-        if call_stack.calls.trial_kind is None and (operations or not all_plain(given)):
+        self.is_trial = call_stack.calls.trial_kind is not None
+        if not self.is_trial and (operations or not all_plain(given)):
             attached = [operation.args for operation in operations]
             applies = any(operation.method == "apply" for operation in operations)
             self.arguments = snapshot([*given, *attached], tensors_too=applies)

@@ -25,7 +25,7 @@ from lazify._isolation.limits import memory_limit, one_at_a_time
 from lazify._isolation.quiet import quiet
 from lazify._isolation.reals import RealTrialMode
 from lazify._isolation.snapshot import Snapshot
-from lazify._isolation.stand_ins import private_random_states
+from lazify._isolation.stand_ins import UncopyableError, private_random_states
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import tensors
 from lazify._torch import fakes_cannot_follow, load_fakes
@@ -209,7 +209,8 @@ async def _drained(result: Any) -> None:
 def _drive(coroutine: Any) -> None:
     try:
         for _ in range(MOST_YIELDED):
-            coroutine.send(None)
+            if coroutine.send(None) is not None:  # a future
+                coroutine.throw(UncopyableError("a trial run cannot await what another task or thread will do"))
     except StopIteration:
         pass
     finally:
