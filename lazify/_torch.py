@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 import torch
+from torch import _tensor_str
 from torch._C import _autograd
 from torch._C._dynamo import eval_frame as _eval_frame
 
@@ -151,7 +152,7 @@ def _pairs() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None]]]:
 BACKEND_SETTINGS = tuple(_pairs())
 
 #: What `torch.set_printoptions` changes.
-PRINT_OPTIONS = torch._tensor_str.PRINT_OPTS
+PRINT_OPTIONS = _tensor_str.PRINT_OPTS
 
 #: Take the innermost function mode off this thread's stack, and put one on.
 pop_function_mode: Any = torch._C._pop_torch_function_stack

@@ -62,7 +62,8 @@ class StandIn:
     """Stands for an object: in a trial run it is a copy, made when it is first used, else the object."""
 
     __slots__ = ("_lazify_copy", "_lazify_make", "_lazify_original")
-    __class__ = cast("Any", property(lambda self: self._lazify_original.__class__))  # what `isinstance` asks
+    # what `isinstance` asks
+    __class__ = cast("Any", property(lambda self: self._lazify_original.__class__))  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self, original: Any, make: Callable[[Any], Any]) -> None:
         object.__setattr__(self, "_lazify_original", original)
