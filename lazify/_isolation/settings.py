@@ -41,7 +41,7 @@ def settings(names: set[str]) -> list[Record]:
     for setting in (*_EVERYWHERE, *_ONLY_BY_NAME):
         if (alone and setting in _EVERYWHERE) or not setting.names.isdisjoint(names):
             records.append((_restore, setting, setting.read()))
-    if alone or "default_generator" in names:
+    if alone or not _SEEDING.isdisjoint(names):
         records += [(restore_torch_generator, each, each.get_state()) for each in _torch_generators()]
     if alone or not _FILTERING.isdisjoint(names):
         records.append((restore_list, warnings.filters, list(warnings.filters)))
@@ -56,6 +56,7 @@ def _restore(setting: _Setting, before: Any) -> None:
         setting.write(before)
 
 
+_SEEDING = frozenset("default_generator manual_seed seed set_rng_state fork_rng".split())
 _FILTERING = frozenset("simplefilter filterwarnings resetwarnings catch_warnings filters".split())
 
 
