@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 import torch
+from torch import _tensor_str
 from torch._C import _autograd
 from torch._C._dynamo import eval_frame as _eval_frame
 
@@ -32,6 +33,7 @@ from typing_extensions import Self
 
 __all__ = [
     "ALLOWED_ON_UNINITIALIZED",
+    "BACKEND_SETTINGS",
     "COMPILED_CALL",
     "DYNAMO_HOOK",
     "FAKE_LOGGERS",
@@ -39,6 +41,7 @@ __all__ = [
     "GLOBAL_HOOKS",
     "GLOBAL_PRE_HOOKS",
     "MODULE_CALL",
+    "PRINT_OPTIONS",
     "FakeMode",
     "FakeTensor",
     "active_fake_mode",
@@ -134,6 +137,23 @@ def load_fakes() -> None:
     entries[:] = [entry for entry in entries if id(entry) in before]
 
 
+def _pairs() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None]]]:
+    names = """
+        cublas_allow_tf32 cudnn_allow_tf32 cudnn_benchmark cudnn_deterministic cudnn_enabled mkldnn_enabled
+        mkldnn_deterministic nnpack_enabled float32_matmul_precision
+    """
+    for name in names.split():
+        yield getattr(torch._C, f"_get_{name}"), getattr(torch._C, f"_set_{name}")
+    for name in ("flash", "mem_efficient", "math", "cudnn"):
+        yield getattr(torch._C, f"_get_{name}_sdp_enabled"), getattr(torch._C, f"_set_sdp_use_{name}")
+
+
+#: What `torch.backends` and functions beside it set: (getter, setter) of each.
+BACKEND_SETTINGS = tuple(_pairs())
+
+#: What `torch.set_printoptions` changes.
+PRINT_OPTIONS = _tensor_str.PRINT_OPTS
+
 #: Take the innermost function mode off this thread's stack, and put one on.
 pop_function_mode: Any = torch._C._pop_torch_function_stack
 push_function_mode: Any = torch._C._push_on_torch_function_stack
@@ -206,6 +226,7 @@ _NEEDS_VALUES = (
     _fake.DynamicOutputShapeException,
     _fake.UnsupportedFakeTensorException,
     _fake.UnsupportedOperatorException,
+    RecursionError,  # operations on sparse fakes call each other
 )
 
 
@@ -214,6 +235,7 @@ _WORDS = (
     "fake tensor",
     "FakeTensor",
     "Cannot access data pointer",
+    "its data is not allocated yet",
     "no fake impl",
     "Could not run '",
     "is not supported for tensor subclasses",  # `numpy()`

@@ -187,13 +187,16 @@ def _stand_ins(value: Any, device: torch.device, outer: tuple[int, ...] = ()) ->
 
 def _build(plans: list[Plan], device: torch.device | None, progress: bool) -> None:
     """Make them real, all or none."""
-    ordered = sorted(plans, key=lambda plan: lazy_state(plan.module).construction_index)  # type: ignore[union-attr]
+    states = [(lazy_state(plan.module), plan) for plan in plans]  # a call in another thread may have come before
+    still_lazy = [(state.construction_index, plan) for state, plan in states if state is not None]
+    ordered = [plan for _, plan in sorted(still_lazy, key=lambda pair: pair[0])]
     calls = Completed()
     call_stack.calls.append(calls)
     try:
         for plan in _with_bar(ordered, progress):
             where = device or plan.device
             materialize_with(dataclasses.replace(plan, device=None if where == torch.get_default_device() else where))
+        calls.commit_all()
     except BaseException:
         calls.rollback_all()
         raise

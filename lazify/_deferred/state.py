@@ -15,10 +15,10 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lazify._deferred.lock import InstanceLock
 from lazify._deferred.operations import Operation
 from lazify._deferred.preview import Preview
 from lazify._deferred.preview_submodule import PreviewSubmodule
+from lazify._lock import InstanceLock
 from lazify._module_tree import STATE_KEY
 from lazify._nested import PLAIN, all_plain
 from lazify._recipe.recipe import Recipe

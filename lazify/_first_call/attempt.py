@@ -15,17 +15,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
-from lazify._deferred.lock import InstanceLock, lock_holders
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
-from lazify._first_call.building import build
+from lazify._first_call.building import build, random_state_kept_if_recomputed
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
 from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, or_none, remember_solution
 from lazify._first_call.materialization import Completed, Materialization, Plan, call_stack, plans_of
 from lazify._first_call.records import record, record_fast, summarize_arguments
-from lazify._isolation.restoring import random_state
+from lazify._lock import InstanceLock, lock_holders
 from lazify._nested import all_plain
 from lazify._recipe.construction import contexts_are_neutral, reset_to_uninitialized
 from lazify._torch import (
@@ -34,7 +32,6 @@ from lazify._torch import (
     MODULE_CALL,
     function_modes,
     is_fx_tracing,
-    recomputed_later,
     saved_tensors_hooks_on,
     skip_dynamo,
 )
@@ -196,7 +193,8 @@ def _attempt(
         if may_change:
             build_and_recheck_at_forward(first, values, device, find)
         else:
-            _build(first, cast("dict[str, Any]", values), device)
+            with random_state_kept_if_recomputed(device):
+                build(first, cast("dict[str, Any]", values), device)
 
     result = _run(first, construct, args, kwargs, method)
     if state.history.copy_group is not None and call_stack.calls.trial_kind is None:
@@ -204,14 +202,6 @@ def _attempt(
         own.add(first)
         state.history.copy_group.setdefault("plan", plans_of(own)[-1].without_modules())
     return result
-
-
-def _build(first: Materialization, values: dict[str, Any], device: torch.device | None) -> None:
-    """Build the module. If checkpointing will call it again later, the random numbers of the call are the same."""
-    random = random_state(device) if recomputed_later() else ()
-    build(first, values, device)
-    for restore, before in random:
-        restore(before)
 
 
 def _run(

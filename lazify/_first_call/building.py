@@ -19,6 +19,7 @@ from lazify._first_call.materialization import Materialization, call_stack
 from lazify._first_call.placeholder_swap import check_names_kept, swap_placeholders
 from lazify._first_call.records import record
 from lazify._first_call.trial_module import apply_operations_for_trial
+from lazify._isolation.restoring import random_state
 from lazify._recipe.construction import (
     construct,
     construction_context,
@@ -28,8 +29,9 @@ from lazify._recipe.construction import (
     reset_to_uninitialized,
 )
 from lazify._recipe.recipe import Recipe
+from lazify._torch import recomputed_later
 
-__all__ = ["build"]
+__all__ = ["build", "random_state_kept_if_recomputed"]
 
 logger = logging.getLogger("lazify")
 
@@ -42,6 +44,15 @@ def build(call: Materialization, values: dict[str, Any], device: torch.device | 
         return
     with neutral_contexts(device):
         _build_here(call, values, device)
+
+
+@contextmanager
+def random_state_kept_if_recomputed(device: torch.device | None) -> Iterator[None]:
+    """Where checkpointing runs the call again later, with the module built, it draws now what it will draw then."""
+    random = random_state(device) if recomputed_later() else ()
+    yield
+    for restore, before in random:
+        restore(before)
 
 
 def _build_here(call: Materialization, values: dict[str, Any], device: torch.device | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lazify._deferred.state import LazyState
-from lazify._first_call.building import build
+from lazify._first_call.building import build, random_state_kept_if_recomputed
 from lazify._first_call.find_values import ValueFinder, or_none
 from lazify._first_call.materialization import Materialization
 from lazify._isolation.restoring import (
@@ -41,7 +41,8 @@ def build_and_recheck_at_forward(
         reset_to_uninitialized(module, state.recipe, call)
         vars(module).update(vars(state.attached()))
     else:
-        build(call, values, device)
+        with random_state_kept_if_recomputed(device):
+            build(call, values, device)
     own_forward = vars(module).get("forward")
 
     def watch(*args: Any, **kwargs: Any) -> Any:
@@ -52,8 +53,10 @@ def build_and_recheck_at_forward(
         final = looked(state, args, kwargs, "forward")
         if final is not None and not _same(values, final):
             done = {} if values is None else diff(built, vars(module))
-            call.rollback_module()
-            build(call, final, device if device is not None else other_device(state, args, kwargs))
+            where = device if device is not None else other_device(state, args, kwargs)
+            with random_state_kept_if_recomputed(where):
+                call.rollback_module()
+                build(call, final, where)
             apply_diff(built, done, vars(module))
         return module.forward(*args, **kwargs)
 

@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from lazify._deferred.lock import InstanceLock
 from lazify._deferred.state import LazyState, lazy_state
 from lazify._first_call.trial_module import trial_module, trial_run_scope
 from lazify._inference.call_values import GuessFailed, infer
 from lazify._inference.search import search
 from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
+from lazify._lock import InstanceLock
 from lazify._module_tree import walk
 from lazify._nested import cache_key
 from lazify._recipe.recipe import Recipe

@@ -13,15 +13,16 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from lazify._deferred.lock import InstanceLock
 from lazify._deferred.state import LazyState
 from lazify._first_call.placeholder_swap import SwapTransaction
 from lazify._first_call.records import discard
+from lazify._isolation.limits import wait_for_trials
 from lazify._isolation.restoring import (
     Random,
     Restore,
     snapshot,
 )
+from lazify._lock import InstanceLock
 from lazify._nested import all_plain
 from lazify._recipe.construction import (
     set_class,
@@ -29,6 +30,7 @@ from lazify._recipe.construction import (
     slot_names,
 )
 from lazify._torch import COMPILED_CALL
+from lazify.errors import NotMaterializedError
 
 __all__ = ["CallStack", "Completed", "Materialization", "Plan", "TrialKind", "call_stack", "plans_of"]
 
@@ -101,6 +103,10 @@ class Completed:
             self.inner = []
         self.inner.append(inner)
 
+    def commit_all(self) -> None:
+        for inner in self.inner or ():
+            inner.commit(None)
+
     def rollback_all(self) -> None:
         for inner in reversed(self.inner or ()):
             inner.rollback()
@@ -113,7 +119,9 @@ class Materialization(Completed, InstanceLock):
     # defaults on the class, for what most materializations do not need
     constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a trial run
     plan: Plan | None = None  # what a trial run of the model found
-    is_used_elsewhere = False  # by a thread that this one waits for
+    is_trial = False  # on fakes or in eval mode: it will be rolled back
+    has_passed = False  # inside something that may still fail
+    is_used_elsewhere = False  # by another thread
     device: torch.device | None = None
     arguments: Sequence[Restore] = ()
     random: Random = ()
@@ -135,27 +143,40 @@ class Materialization(Completed, InstanceLock):
         self.compiled: Callable[..., Any] | None = None  # set if the constructor or an operation called `compile()`
 
     def keep_arguments(self) -> None:
-        """Note the contents of constructor arguments, to restore them."""
+        """Note the contents of constructor arguments, to restore them; a trial run restores them itself."""
         given, operations = self.state.given.values(), self.state.history.operations
-        if call_stack.calls.trial_kind is None and (operations or not all_plain(given)):
+        self.is_trial = call_stack.calls.trial_kind is not None
+        if not self.is_trial and (operations or not all_plain(given)):
             attached = [operation.args for operation in operations]
             applies = any(operation.method == "apply" for operation in operations)
             self.arguments = snapshot([*given, *attached], tensors_too=applies)
 
-    # the gate: `nn.Module.__call__` calls it instead of `forward`, as it calls a compiled `forward`, until commit
+    # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call, and all around it, has passed
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the module, if this is the materializing thread. Other threads wait until it is done, then retry."""
-        if self.thread_id == get_ident():
-            return (self.compiled or self.module._call_impl)(*args, **kwargs)
-        with InstanceLock(self.state) as is_free:
-            pass
-        if not is_free:  # the thread that materializes this module waits for this one: the module is built, and is used
-            self.is_used_elsewhere = True
+        """Let this thread through, others wait and then look again."""
+        if self.thread_id == get_ident() or self._is_to_be_used():
             return (self.compiled or self.module._call_impl)(*args, **kwargs)
         if isinstance(self.module, self.lazy_class):  # rolled back: this call is now the first one
             return self.module(*args, **kwargs)
         return self.module._wrapped_call_impl(*args, **kwargs)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.compiled
+
+    def _is_to_be_used(self) -> bool:
+        """Wait for the thread that materializes this module; whether the module is built, though that may still fail.
+
+        It is, too, if that thread waits for this one. From then on the module stays as it is, whatever fails.
+        """
+        with InstanceLock(self.state) as is_free:
+            if self.is_trial or (is_free and self.module.__dict__.get(COMPILED_CALL) is not self):
+                is_used = False
+            else:
+                is_used = self.is_used_elsewhere = True
+        if self.is_trial and not wait_for_trials():
+            raise NotMaterializedError("this module is in a trial run of a thread that waits for this one")
+        return is_used
 
     def reinstall_gate(self) -> None:
         """Install the gate again, after a `compile()` in the constructor or in an operation has replaced it."""
@@ -169,13 +190,17 @@ class Materialization(Completed, InstanceLock):
         handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = to.hooks_dict_ref, to.id, to.extra_dict_ref
 
     def commit(self, outer: Completed | None) -> None:
-        """Remove the gate: the instance is the real module, without anything of lazify."""
+        """Open the gate, if nothing around may still fail: then nothing of lazify is left in the real module."""
+        if outer is not None:
+            self.has_passed = True
+            outer.add(self)
+            return
+        if self.inner is not None:
+            self.commit_all()
         if self.compiled is None:
             self.module.__dict__.pop(COMPILED_CALL, None)
         else:
             self.module.__dict__[COMPILED_CALL] = self.compiled
-        if outer is not None:
-            outer.add(self)
 
     def rollback_module(self) -> None:
         """Undo everything except class and `__dict__` of the instance."""
@@ -194,14 +219,15 @@ class Materialization(Completed, InstanceLock):
         self.handles = self.transaction = self.compiled = None
 
     def rollback(self) -> None:
-        """Make the instance lazy again, before its lock is released, unless another thread has used it."""
-        if self.is_used_elsewhere:
-            self.commit(None)
-            return
-        self.rollback_module()
-        discard(self.module)
-        set_class(self.module, self.lazy_class)
-        set_dict(self.module, self.lazy_dict)
+        """Make the instance lazy again, before its lock is released. What another thread has used stays as it is."""
+        with InstanceLock(self.state):
+            if self.is_used_elsewhere:
+                self.commit(None)
+                return
+            self.rollback_module()
+            discard(self.module)
+            set_class(self.module, self.lazy_class)
+            set_dict(self.module, self.lazy_dict)
 
 
 def plans_of(calls: Completed) -> list[Plan]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lazify._isolation.fakes import TrialFunctions, TrialMode
+from lazify._isolation.stand_ins import UncopyableError, thread_private
 from lazify._torch import active_fake_mode
 
 __all__ = ["CopySources", "UncopyableError", "copied", "trial_copy"]
@@ -21,10 +22,6 @@ CopySources: TypeAlias = "dict[int, tuple[Any, Any]]"
 
 #: How many objects that cannot be copied are shared with the run, before a copy is given up.
 MOST_SHARED = 200
-
-
-class UncopyableError(TypeError):
-    """An argument can be used only once: a trial run would consume it."""
 
 
 def trial_copy(value: Any) -> Any:
@@ -59,7 +56,7 @@ def copied(
             break
         except Exception as error:
             found = list(_uncopied(error.__traceback__))
-            culprit = found[-1] if found else None
+            culprit = next((each for each in found if thread_private(each) is not None), found[-1] if found else None)
             if not found or id(culprit) in replaced or len(kept) == MOST_SHARED:
                 raise
             kept.append(culprit)
@@ -94,7 +91,8 @@ def _replacement(value: Any, mode: TrialMode | None, replaced: dict[int, Any]) -
     once = isinstance(value, (GeneratorType, AsyncGeneratorType, CoroutineType)) or hasattr(type(value), "__next__")
     if once and not (isinstance(value, io.IOBase) and value.seekable()):
         raise UncopyableError(
-            f"a {type(value).__name__} can be used only once, and values are found by trial runs of the call: "
+            f"a {value.__class__.__name__} can be used only once, and values are found by trial runs of the call: "
             "pass a list, give the value, or give a rule for it"
         )
-    return value
+    own = thread_private(value)
+    return value if own is None else own

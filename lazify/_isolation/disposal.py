@@ -28,7 +28,7 @@ class _Disposed:
 def dispose(module: nn.Module | None, failure: BaseException | None, spared: Container[int]) -> None:
     """Let a module, and what an error's frames hold, go without any `__del__`; `spared` are ids of what existed before.
 
-    The error is kept, without its frames.
+    The error is kept, with the lines that it came through, except lazify's own.
     """
     roots = [module, *_locals_in(failure)]
     for each in _inside(roots, spared):
@@ -39,7 +39,22 @@ def dispose(module: nn.Module | None, failure: BaseException | None, spared: Con
             except TypeError:  # of another layout: Python lets no other class in its place
                 continue
     for error in _chain(failure):
-        error.__traceback__ = None
+        error.__traceback__ = _emptied(error.__traceback__)
+
+
+def _emptied(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback without lazify's frames, and with nothing in the others."""
+    kept: list[TracebackType] = []
+    while traceback is not None:
+        with suppress(RuntimeError):  # still running
+            traceback.tb_frame.clear()
+            _ = traceback.tb_frame.f_locals  # what was read before is forgotten, too
+        if not str(traceback.tb_frame.f_globals.get("__name__")).startswith("lazify."):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    for one, following in zip(kept, [*kept[1:], None], strict=False):
+        one.tb_next = following
+    return kept[0] if kept else None
 
 
 def silence(module: nn.Module, spared: Container[int]) -> None:

@@ -274,7 +274,10 @@ def _copied(tensor: torch.Tensor, memo: dict[int, Any], mode: TrialMode | None) 
     if mode is not None and tensor.dtype is torch.uint8 and _is_state_of_generator():
         with unset_fake_mode():
             return tensor.clone()
-    if mode is None:
+    if mode is None and is_lazy(tensor):
+        made: Any = type(tensor)
+        twin: torch.Tensor = made(tensor.requires_grad, device=tensor.device, dtype=tensor.dtype)
+    elif mode is None:
         with torch.enable_grad():
             twin = tensor.detach().clone().requires_grad_(tensor.requires_grad)
             twin = twin if tensor.is_leaf else twin.clone()

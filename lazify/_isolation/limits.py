@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lazify._isolation.quiet import quiet
+from lazify._lock import InstanceLock
 from lazify._torch import load_fakes
 
-__all__ = ["Budget", "TrialMemoryError", "memory_limit", "one_at_a_time"]
+__all__ = ["Budget", "TrialMemoryError", "memory_limit", "one_at_a_time", "wait_for_trials"]
 
 #: What a trial run on real tensors may take in any case, in bytes.
 LEAST_MEMORY = 256 * 2**20
 #: It may also take this many times what inputs, given modules and the module itself take.
 MEMORY_FACTOR = 4
-#: How long a trial run waits for one in another thread, in seconds. It then runs beside it, which at worst shows each
-#: the other's changes to shared objects; waiting on could be a deadlock where user code holds locks of its own.
-LONGEST_WAIT = 10.0
 
 
 class TrialMemoryError(RuntimeError):
@@ -68,18 +65,22 @@ class Budget:
 # ---------------------------------------------------------------------------------------------
 # One at a time
 
-_lock = threading.RLock()
+#: In the place of a lazy state: what a thread holds while it is in a trial run.
+_TRIALS = object()
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Trial runs of different threads one after the other, each seeing shared objects as they really are.
 
-    Held for one run only, and never while a real call runs.
+    Held for one run only, and never while a real call runs. A thread that would wait for itself in this way (over a
+    lazy module that another materializes, say) runs beside the other instead.
     """
-    acquired = _lock.acquire(timeout=LONGEST_WAIT)
-    try:
+    with InstanceLock(_TRIALS):
         yield
-    finally:
-        if acquired:
-            _lock.release()
+
+
+def wait_for_trials() -> bool:
+    """Wait until no other thread is in a trial run; False if the one that is waits for this thread."""
+    with InstanceLock(_TRIALS) as is_free:
+        return is_free

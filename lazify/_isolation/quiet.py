@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 import warnings
@@ -25,7 +24,7 @@ from lazify._torch import (
     without_dispatch_modes,
 )
 
-__all__ = ["in_trial", "quiet", "uncached_here"]
+__all__ = ["in_trial", "quiet", "without_function_modes"]
 
 
 class _Depth(threading.local):
@@ -51,7 +50,7 @@ def quiet() -> Iterator[None]:
         if inside_transform() is not None:
             stack.enter_context(outside_transforms())
         stack.enter_context(without_dispatch_modes())
-        stack.enter_context(_without_function_modes())
+        stack.enter_context(without_function_modes())
         stack.enter_context(without_default_device())
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
@@ -68,7 +67,7 @@ def _same(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def _without_function_modes() -> Iterator[None]:
+def without_function_modes() -> Iterator[None]:
     modes = [pop_function_mode() for _ in range(function_modes())]
     try:
         yield
@@ -169,20 +168,3 @@ def _remove(entries: Any, entry: Any) -> None:
         if each is entry:
             del entries[position]
             return
-
-
-# ---------------------------------------------------------------------------------------------
-# Cached functions
-
-
-def uncached_here(cached: Any) -> Callable[..., Any]:
-    """Stands for an `lru_cache`d function: in a trial run it computes anew, and nothing gets into the cache."""
-
-    @functools.wraps(cached)
-    def function(*args: Any, **kwargs: Any) -> Any:
-        return (cached.__wrapped__ if in_trial() else cached)(*args, **kwargs)
-
-    function.__wrapped__ = cached.__wrapped__  # in a trial run inside a trial run this one stands for a cached one, too
-    for name in ("cache_info", "cache_clear", "cache_parameters"):
-        setattr(function, name, getattr(cached, name))
-    return function

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
+from collections.abc import Iterator
 from types import CellType, CodeType, ModuleType
 from typing import Any
 
-__all__ = ["is_users", "names_in", "namespaces_of"]
+__all__ = ["is_looked_into", "is_users", "names_in", "namespaces_of", "stored_in"]
 
+#: Packages that run code, and that are named in it (`assert` in a test).
+_RUNNERS = frozenset({"_pytest", "pytest", "pluggy", "hypothesis", "IPython", "ipykernel"})
 #: Packages whose code is not followed: what it keeps is its own affair.
 _NOT_USERS = (
     frozenset({"torch", "torchgen", "functorch", "numpy", "scipy", "builtins", "lazify", "wrapt", "typing_extensions"})
+    | _RUNNERS
     | sys.stdlib_module_names
 )
 
@@ -25,29 +30,72 @@ def is_users(name: Any) -> bool:
     return isinstance(name, str) and name.partition(".")[0] not in _NOT_USERS
 
 
+#: Libraries of which no object is looked into, and the parts of torch of which objects are.
+_OPAQUE = frozenset(
+    """
+    threading _thread concurrent asyncio multiprocessing importlib _frozen_importlib _frozen_importlib_external ctypes
+    inspect typing types abc ast builtins lazify wrapt torchgen functorch typing_extensions
+    """.split()
+)
+_OPEN_IN_TORCH = ("torch.optim", "torch.utils.data", "torch.distributions", "torch.amp", "torch.nn")
+
+
+@functools.lru_cache(maxsize=4096)
+def is_looked_into(name: Any) -> bool:
+    """Whether what objects of a library's class hold belongs to who made them: queues, optimizers, loggers.
+
+    >>> is_looked_into("torch.optim.sgd"), is_looked_into("collections"), is_looked_into("threading")
+    (True, True, False)
+    """
+    root = str(name).partition(".")[0]
+    return str(name).startswith(_OPEN_IN_TORCH) if root == "torch" else root not in _OPAQUE and root not in _RUNNERS
+
+
 @functools.lru_cache(maxsize=8192)
 def names_in(code: CodeType) -> tuple[str, ...]:
-    """Names that a function looks up: globals and attributes, in what is defined inside it, too."""
+    """Names that a function looks up: globals and attributes, also by texts (`getattr`), in functions inside, too."""
     found = dict.fromkeys((*code.co_names, *code.co_freevars))
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             found.update(dict.fromkeys(names_in(constant)))
+        elif isinstance(constant, str) and constant.isidentifier():
+            found[constant] = None
     return tuple(found)
 
 
-def namespaces_of(function: Any) -> list[dict[str, Any]]:
-    """Where a function looks names up: its module, and modules of the user's packages that it names."""
+_STORING = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]})
+
+
+@functools.lru_cache(maxsize=8192)
+def stored_in(code: CodeType) -> frozenset[str]:
+    """Names of attributes that a function assigns."""
+    found = {code.co_names[arg] for op, arg in _instructions(code) if op in _STORING}
+    if "setattr" in code.co_names:
+        found.update(each for each in code.co_consts if isinstance(each, str))
+    return frozenset(found.union(*(stored_in(each) for each in code.co_consts if isinstance(each, CodeType))))
+
+
+def _instructions(code: CodeType) -> Iterator[tuple[int, int]]:
+    extended = 0
+    for op, arg in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        yield op, extended | arg
+        extended = (extended | arg) << 8 if op == dis.EXTENDED_ARG else 0
+
+
+def namespaces_of(function: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Where a function looks names up: its module and modules of the user's packages that it names; those of others."""
     found: dict[int, dict[str, Any]] = {id(function.__globals__): function.__globals__}
+    libraries: dict[int, dict[str, Any]] = {}
     todo: list[dict[str, Any]] = [function.__globals__, sys.modules, _cells(function)]  # `import` inside a function
     names = names_in(function.__code__)
     while todo:
         namespace = todo.pop()
         for name in names:
             value = namespace.get(name)
-            if isinstance(value, ModuleType) and is_users(value.__name__) and id(vars(value)) not in found:
-                found[id(vars(value))] = vars(value)
+            if isinstance(value, ModuleType) and id(vars(value)) not in found and id(vars(value)) not in libraries:
+                (found if is_users(value.__name__) else libraries)[id(vars(value))] = vars(value)
                 todo.append(vars(value))
-    return list(found.values())
+    return list(found.values()), list(libraries.values())
 
 
 def _cells(function: Any) -> dict[str, Any]:

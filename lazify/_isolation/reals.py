@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -37,8 +37,8 @@ class RealTrialMode(TorchDispatchMode):
         self.limit = limit
         self.generators: dict[torch.device, torch.Generator] = {}
         self.own: dict[StorageWeakRef, int] = {}
-        self.written: dict[StorageWeakRef, tuple[torch.Tensor, torch.Tensor]] = {}  # with copies of all their bytes
-        self.changed: dict[int, tuple[torch.Tensor, int, bool]] = {}  # id -> with version and `requires_grad` before
+        self.written: dict[StorageWeakRef, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}  # with a copy
+        self.changed: dict[int, tuple[torch.Tensor, _Facts]] = {}  # id -> tensor, and how it was
         for tensor in copies:
             self._note(tensor)
 
@@ -48,7 +48,7 @@ class RealTrialMode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         with no_torch_function():
-            writes, draws = _facts(func)
+            writes, draws = _writes_and_draws(func)
             if writes:
                 for tensor in tensors([kwargs.get(name, _at(args, at)) for at, name in writes]):
                     self._keep(tensor)
@@ -88,20 +88,20 @@ class RealTrialMode(TorchDispatchMode):
         if storage in self.own:
             return
         if storage not in self.written:
-            self.written[storage] = (tensor, _bytes(tensor).clone())
-        base = tensor if tensor._base is None else tensor._base
-        self.changed.setdefault(id(base), (base, 0 if base.is_inference() else base._version, base.requires_grad))
+            self.written[storage] = (tensor.untyped_storage(), tensor.untyped_storage().clone())
+        for each in (tensor,) if tensor._base is None else (tensor, tensor._base):
+            if id(each) not in self.changed:
+                self.changed[id(each)] = (each, _facts_of(each))
 
     def undo(self) -> None:
         """Give tensors that the run changed their values back."""
         with without_dispatch_modes(), no_torch_function(), torch.no_grad():
-            for tensor, values in self.written.values():
-                _bytes(tensor).copy_(values)
-            for tensor, version, requires_grad in self.changed.values():
-                if tensor.requires_grad and not requires_grad:
-                    tensor.detach_()  # it was drawn into a graph
-                if not tensor.is_inference():
-                    set_versions((tensor,), (version,))
+            for storage, before in self.written.values():
+                if storage.nbytes() != before.nbytes():
+                    storage.resize_(before.nbytes())
+                storage.copy_(before)
+            for tensor, facts in self.changed.values():
+                _restore(tensor, facts)
         self.written.clear()
         self.changed.clear()
 
@@ -128,9 +128,29 @@ class RealTrialMode(TorchDispatchMode):
                 )
 
 
-def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    """All the memory that a tensor is a part of."""
-    return torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
+class _Facts(NamedTuple):
+    """What may become of a tensor besides a write to its values."""
+
+    version: int
+    requires_grad: bool
+    storage: torch.UntypedStorage
+    layout: tuple[int, torch.Size, tuple[int, ...]]
+
+
+def _facts_of(tensor: torch.Tensor) -> _Facts:
+    version = 0 if tensor.is_inference() else tensor._version
+    layout = (int(tensor.storage_offset()), tensor.size(), tensor.stride())
+    return _Facts(version, tensor.requires_grad, tensor.untyped_storage(), layout)
+
+
+def _restore(tensor: torch.Tensor, before: _Facts) -> None:
+    now = _facts_of(tensor)
+    if now.layout != before.layout or now.storage.data_ptr() != before.storage.data_ptr():
+        tensor.set_(before.storage, *before.layout)
+    if now.requires_grad and not before.requires_grad and tensor._base is None:
+        tensor.detach_()  # it was drawn into a graph
+    if not tensor.is_inference():
+        set_versions((tensor,), (before.version,))
 
 
 def _predicted(func: Any, args: Any, kwargs: Any) -> int:
@@ -144,7 +164,7 @@ def _predicted(func: Any, args: Any, kwargs: Any) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _facts(func: Any) -> tuple[tuple[tuple[int, str], ...], str]:
+def _writes_and_draws(func: Any) -> tuple[tuple[tuple[int, str], ...], str]:
     """The arguments that an operation writes to, and how it can be told where to draw random numbers from."""
     schema = func._schema
     writes = tuple(

@@ -10,11 +10,8 @@ import array
 import io
 import random
 import sys
-import threading
-import warnings
-import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import MemberDescriptorType
 from typing import Any, TypeAlias
 
@@ -23,13 +20,13 @@ from torch.nn.parameter import is_lazy
 
 from lazify._torch import is_transformed, set_versions
 
-__all__ = ["MISSING", "Record", "Settings", "content_of_slot", "opaque_state", "tensor_facts"]
+__all__ = ["MISSING", "Record", "content_of_slot", "opaque_state", "tensor_facts"]
 
 #: What brings something back, the thing, how it was.
 Record: TypeAlias = "tuple[Callable[[Any, Any], None], Any, Any]"
 MISSING: Any = object()
-#: Contents larger than this, in bytes, are not copied.
-LARGEST = 16 * 2**20
+#: Contents of arrays and buffers larger than this, in bytes, are not copied.
+LARGEST = 2**28
 
 _set_class = vars(object)["__class__"].__set__
 
@@ -159,13 +156,20 @@ def tensor_facts(tensor: torch.Tensor) -> tuple[Any, ...]:
     """What may become of a tensor without a write to its values."""
     grad = tensor.grad if tensor.is_leaf else None
     if is_lazy(tensor):
-        return (type(tensor), tensor.requires_grad, grad, None, 0)
+        return (type(tensor), tensor.requires_grad, grad, None, 0, None)
     data = tensor.data if tensor.layout is torch.strided and not is_transformed(tensor) else None
-    return (type(tensor), tensor.requires_grad, grad, data, 0 if tensor.is_inference() else tensor._version)
+    version = 0 if tensor.is_inference() else tensor._version
+    return (type(tensor), tensor.requires_grad, grad, data, version, tensor._backward_hooks)
+
+
+def attributes_of(tensor: torch.Tensor) -> list[Any]:
+    """The `__dict__` of a tensor, if it has one that holds anything or may be given something."""
+    state = getattr(tensor, "__dict__", None)
+    return [state] if isinstance(state, dict) else []
 
 
 def restore_tensor(target: torch.Tensor, before: tuple[Any, ...]) -> None:
-    cls, requires_grad, grad, data, version = before
+    cls, requires_grad, grad, data, version, hooks = before
     if type(target) is not cls:
         _set_class(target, cls)
     if is_lazy(target):
@@ -177,6 +181,8 @@ def restore_tensor(target: torch.Tensor, before: tuple[Any, ...]) -> None:
             target.detach_().requires_grad_(requires_grad)
         if target.grad is not grad:
             target.grad = grad
+    if target._backward_hooks is not hooks:
+        target._backward_hooks = hooks
     if not target.is_inference() and target._version != version:
         set_versions((target,), (version,))
 
@@ -198,14 +204,23 @@ def _address(tensor: torch.Tensor) -> int:
 # Objects whose state is not in attributes
 
 
+def restore_cache(cached: Any, before: Any) -> None:
+    """Empty a cache that has been written to, past the function that stood for it: it may hold a fake tensor."""
+    if cached.cache_info()[1:] != before[1:]:
+        cached.cache_clear()
+
+
 def opaque_state(value: Any) -> tuple[Callable[[Any, Any], None], Any] | None:
     """What brings it back and how it is, of a generator, an array, a file or a buffer; None of anything else."""
     if isinstance(value, torch.Generator):
-        return _restore_torch_generator, value.get_state()
+        return restore_torch_generator, value.get_state()
     if isinstance(value, random.Random):
         return _restore_python_generator, value.getstate()
     if isinstance(value, (bytearray, array.array)):
         return (_restore_buffer, bytes(value)) if len(value) < LARGEST else None
+    if isinstance(value, memoryview):
+        known = not value.readonly and value.c_contiguous and value.nbytes < LARGEST
+        return (_restore_view, bytes(value)) if known else None
     if isinstance(value, (io.StringIO, io.BytesIO)):
         return None if value.closed else (_restore_memory_file, (value.getvalue(), value.tell()))
     if isinstance(value, io.IOBase):
@@ -213,13 +228,13 @@ def opaque_state(value: Any) -> tuple[Callable[[Any, Any], None], Any] | None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         if isinstance(value, numpy.ndarray):
-            return (_restore_array, value.copy()) if value.nbytes < LARGEST else None
-        if isinstance(value, (numpy.random.Generator, numpy.random.RandomState)):
+            return _array_state(value, numpy)
+        if isinstance(value, (numpy.random.Generator, numpy.random.RandomState, numpy.random.BitGenerator)):
             return _restore_numpy_generator, _numpy_state(value)
     return None
 
 
-def _restore_torch_generator(target: torch.Generator, before: torch.Tensor) -> None:
+def restore_torch_generator(target: torch.Generator, before: torch.Tensor) -> None:
     if not torch.equal(target.get_state(), before):
         target.set_state(before)
 
@@ -229,8 +244,12 @@ def _restore_python_generator(target: random.Random, before: Any) -> None:
         target.setstate(before)
 
 
+#: Where `Generator` and `RandomState` have what holds their state; anything else holds it itself.
+_BITS = ("bit_generator", "_bit_generator")
+
+
 def _numpy_state(generator: Any) -> str:
-    bits = getattr(generator, "bit_generator", None) or generator._bit_generator
+    bits = next((each for name in _BITS if (each := getattr(generator, name, None)) is not None), generator)
     return bits, repr(bits.state), bits.state  # type: ignore[return-value]
 
 
@@ -240,9 +259,34 @@ def _restore_numpy_generator(target: Any, before: Any) -> None:
         bits.state = state
 
 
+def _array_state(array: Any, numpy: Any) -> tuple[Callable[[Any, Any], None], Any] | None:
+    """A copy of an array's values; None of one that nobody can write to, that is a file's, or very large."""
+    if isinstance(array, numpy.memmap) or not array.flags.writeable or array.nbytes >= LARGEST:
+        return None
+    return _restore_array, (array.shape, array.copy())
+
+
+def objects_in(value: Any) -> list[Any]:
+    """What an array of objects holds."""
+    dtype = getattr(value, "dtype", None)
+    return list(value.flat) if dtype is not None and getattr(dtype, "hasobject", False) else []
+
+
 def _restore_array(target: Any, before: Any) -> None:
-    if target.shape == before.shape and target.tobytes() != before.tobytes():
-        target[...] = before
+    shape, values = before
+    if target.shape != shape:
+        target.shape = shape
+    if target.dtype.hasobject:
+        for at, value in enumerate(values.flat):
+            if target.flat[at] is not value:
+                target.flat[at] = value
+    elif target.tobytes() != values.tobytes():
+        target[...] = values
+
+
+def _restore_view(target: memoryview, before: bytes) -> None:
+    if bytes(target) != before:
+        target.cast("B")[:] = before
 
 
 def _restore_buffer(target: Any, before: bytes) -> None:
@@ -266,86 +310,3 @@ def _restore_memory_file(target: Any, before: tuple[Any, int]) -> None:
 def _restore_position(target: io.IOBase, before: int) -> None:
     if not target.closed and target.tell() != before:
         target.seek(before)
-
-
-# ---------------------------------------------------------------------------------------------
-# Settings of the process
-
-
-#: Names by which code changes settings of the process, or draws from its random states.
-_BY_NAME = {
-    "torch": frozenset("manual_seed seed set_rng_state seed_everything set_seed fork_rng default_generator".split()),
-    "random": frozenset({"random"}),
-    "numpy": frozenset({"numpy", "np", "scipy", "sklearn"}),
-    "dtype": frozenset({"set_default_dtype", "set_default_tensor_type"}),
-    "threads": frozenset({"set_num_threads"}),
-    "precision": frozenset({"set_float32_matmul_precision"}),
-    "deterministic": frozenset({"use_deterministic_algorithms"}),
-    "filters": frozenset("simplefilter filterwarnings resetwarnings catch_warnings filters".split()),
-    "finalizers": frozenset({"finalize"}),
-}
-
-
-class Settings:
-    """Settings of the process that a run may have changed: all of them while there is no other thread, else those
-    that its code names. What other threads do to the others is not taken back.
-    """
-
-    def __init__(self, names: set[str]) -> None:
-        alone = threading.active_count() == 1
-        self._records: list[Record] = []
-        for kind, by in _BY_NAME.items():
-            if alone or not by.isdisjoint(names):
-                self._records += _setting(kind)
-
-    def restore(self) -> None:
-        for restore, target, before in self._records:
-            restore(target, before)
-
-
-def _setting(kind: str) -> Iterator[Record]:
-    if kind == "torch":
-        generators = [torch.default_generator]
-        if torch.cuda.is_initialized():
-            generators += torch.cuda.default_generators
-        for generator in generators:
-            yield _restore_torch_generator, generator, generator.get_state()
-    elif kind == "random":
-        yield _restore_global_random, random, random.getstate()
-    elif kind == "numpy":
-        if (numpy := sys.modules.get("numpy")) is not None:
-            state = numpy.random.get_state()
-            yield _restore_global_numpy, numpy, (state, state[1].tobytes(), state[2:])
-    elif kind == "filters":
-        yield restore_list, warnings.filters, list(warnings.filters)
-    elif kind == "finalizers":
-        registry = getattr(weakref.finalize, "_registry", {})
-        yield restore_dict, registry, list(registry.items())
-    else:
-        getter, setter = _FUNCTIONS[kind]
-        yield _restore_setting, (getter, setter), getter()
-
-
-_FUNCTIONS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "dtype": (torch.get_default_dtype, torch.set_default_dtype),
-    "threads": (torch.get_num_threads, torch.set_num_threads),
-    "precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    "deterministic": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
-}
-
-
-def _restore_setting(target: tuple[Callable[[], Any], Callable[[Any], Any]], before: Any) -> None:
-    getter, setter = target
-    if getter() != before:
-        setter(before)
-
-
-def _restore_global_random(target: Any, before: Any) -> None:
-    if target.getstate() != before:
-        target.setstate(before)
-
-
-def _restore_global_numpy(target: Any, before: Any) -> None:
-    now = target.random.get_state()
-    if now[1].tobytes() != before[1] or now[2:] != before[2]:
-        target.random.set_state(before[0])

@@ -7,35 +7,44 @@ values and classes -> walk: containers, objects, modules, functions with their g
 from __future__ import annotations
 
 import functools
+import gc
+import sys
 import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType, SimpleNamespace
+from types import (
+    CellType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
 import torch
 from torch import nn
 
 from lazify._isolation import records
-from lazify._isolation.quiet import uncached_here
-from lazify._isolation.reach import is_users, names_in, namespaces_of
-from lazify._isolation.records import MISSING, Record, Settings
+from lazify._isolation.copies import trial_copy
+from lazify._isolation.reach import is_looked_into, is_users, names_in, namespaces_of, stored_in
+from lazify._isolation.records import MISSING, Record
+from lazify._isolation.settings import settings
+from lazify._isolation.stand_ins import CACHED, StandIn, stand_in
 from lazify._module_tree import STATE_KEY
 from lazify._torch import COMPILED_CALL, FakeTensor, is_transformed
 
 __all__ = ["Snapshot"]
 
-#: More than this is not looked at.
-MOST_OBJECTS = 30_000
+#: More objects than this are not looked at, and not more functions and classes: those that are nearest come first.
+MOST_OBJECTS, MOST_CODE = 1_000_000, 10_000
 
 _ATOMS = frozenset(
     {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device, torch.Size, range, slice, ModuleType}
 )
-#: In the `__dict__` of a lazy instance, and of one whose first call is under way: these take care of themselves.
-_LAZY_KEYS = (STATE_KEY, COMPILED_CALL)
-_LRU = type(functools.lru_cache(is_users))
 
 
 class Snapshot:
@@ -53,27 +62,30 @@ class Snapshot:
         self.names: set[str] = set()
         self.seen: set[int] = set()
         self._records: list[Record] = []
-        self._cached: list[tuple[Callable[[Any], None], Any]] = []
+        self._replaceable: list[tuple[Callable[[Any, Any, Any], object], Any, Any, Any]] = []
         self._todo: list[Any] = []  # keeps what was reached alive, so that ids stay taken
         self._bindings: set[tuple[int, str]] = set()
-        self._add_all(roots)
-        at = 0
-        while at < len(self._todo) and at < MOST_OBJECTS:
-            self._expand(self._todo[at])
-            at += 1
-        self._settings = Settings(self.names)
+        self._at = self._code = 0
+        self.add(*roots)
+        self._settings = settings(self.names)
 
-    def bypass_caches(self) -> None:
-        """Let cached functions compute anew in a trial run, until `restore`: no fake gets into a cache."""
-        for put, cached in self._cached:
-            put(uncached_here(cached))
+    def add(self, *roots: Any) -> None:
+        """Take in what more values can reach."""
+        self._add_all(roots)
+        while self._at < len(self._todo) and self._at < MOST_OBJECTS:
+            self._expand(self._todo[self._at])
+            self._at += 1
+
+    def put_stand_ins(self) -> None:
+        """Let stand-ins take the places of caches, iterators and locks, until `restore`."""
+        for put, holder, key, made in self._replaceable:
+            put(holder, key, made)
 
     def restore(self) -> None:
         """Write back what has changed since, and only that."""
-        for restore, target, before in reversed(self._records):
+        for restore, target, before in (*reversed(self._records), *self._settings):
             with suppress(AttributeError, TypeError):  # what became read-only meanwhile
                 restore(target, before)
-        self._settings.restore()
 
     # the walk
 
@@ -85,6 +97,10 @@ class Snapshot:
 
     def _expand(self, value: Any) -> None:
         kind = type(value)
+        if kind is FunctionType or isinstance(value, type):
+            self._code += 1
+            if self._code > MOST_CODE:
+                return
         if (expand := _EXPAND.get(kind)) is not None:
             expand(self, value)
         elif isinstance(value, type):
@@ -99,6 +115,11 @@ class Snapshot:
                     expand(self, value)
             if is_users(kind.__module__) or isinstance(value, threading.local):
                 self._object(value)
+            elif is_looked_into(kind.__module__):
+                self._library_object(value)
+            if isinstance(value, BaseException):
+                self._library_object(value)
+                self._add_all(value.args)
             self._state(value)
 
     def _dict(self, value: dict[Any, Any]) -> None:
@@ -107,12 +128,15 @@ class Snapshot:
         for key, each in items:
             if type(each) not in _ATOMS or type(key) not in _ATOMS:
                 self._add_all((key, each))
-        self._find_cached(items, functools.partial(dict.__setitem__, value))
+                self._replace(dict.__setitem__, value, key, each)
 
     def _list(self, value: list[Any]) -> None:
         items = list(list.__iter__(value))
         self._records.append((records.restore_list, value, items))
-        self._add_all(items)
+        for at, each in enumerate(items):
+            if type(each) not in _ATOMS:
+                self._add_all((each,))
+                self._replace(list.__setitem__, value, at, each)
 
     def _deque(self, value: deque[Any]) -> None:
         items = list(deque.__iter__(value))
@@ -138,10 +162,25 @@ class Snapshot:
             before = records.content_of_slot(value, slot)
             self._records.append((records.restore_slot, (value, slot), before))
             self._add_all((before,))
+            self._replace(_set_slot, value, slot, before)
+
+    def _library_object(self, value: Any) -> None:
+        """An object of a library's class: its `__dict__` and what containers in it hold, not the library's objects."""
+        state = getattr(value, "__dict__", None)
+        if type(state) is dict and id(state) not in self.seen:
+            self.seen.add(id(state))
+            self._todo.append(state)
+            items = list(state.items())
+            self._records.append((records.restore_dict, state, items))
+            self._add_all(each for _, each in items if type(each) in _EXPAND or _is_own(each))
+            for key, each in items:
+                self._replace(dict.__setitem__, state, key, each)
 
     def _module(self, module: nn.Module) -> None:
+        """A module, except a lazy one and one that is becoming real: these take care of themselves."""
         state = _DICT.__get__(module)
-        if not any(key in state for key in _LAZY_KEYS):
+        gate = state.get(COMPILED_CALL)
+        if STATE_KEY not in state and (gate is None or getattr(gate, "has_passed", False)):
             self._records.append((records.restore_class, module, type(module)))
             self._object(module)
 
@@ -149,7 +188,7 @@ class Snapshot:
         if type(tensor) is not FakeTensor and not is_transformed(tensor):
             facts = records.tensor_facts(tensor)
             self._records.append((records.restore_tensor, tensor, facts))
-            self._add_all(facts[2:3])  # its gradient
+            self._add_all((facts[2], facts[5], *records.attributes_of(tensor)))  # gradient, hooks
 
     # code
 
@@ -159,11 +198,22 @@ class Snapshot:
         before = (function.__defaults__, function.__kwdefaults__)
         self._records.append((records.restore_defaults, function, before))
         self._add_all((*before, function.__dict__, *(function.__closure__ or ())))
-        names = names_in(function.__code__)
+        defaults = tuple(_or_itself(each) for each in before[0] or ())
+        if any(one is not other for one, other in zip(defaults, before[0] or (), strict=True)):
+            self._replaceable.append((setattr, function, "__defaults__", defaults))
+        names, stored = names_in(function.__code__), stored_in(function.__code__)
         self.names.update(names)
-        for namespace in namespaces_of(function):
+        own, libraries = namespaces_of(function)
+        for namespace in own:
             for name in names:
                 self._binding(namespace, name)
+        for namespace in libraries:
+            for name in names:
+                self._library_binding(namespace, name, name in stored)
+        if "globals" in names:
+            self._add_all((function.__globals__,))
+        if not {"__dict__", "vars"}.isdisjoint(names):
+            self._add_all(each for each in own if each is not function.__globals__)
 
     def _binding(self, namespace: dict[str, Any], name: str) -> None:
         if (id(namespace), name) in self._bindings:
@@ -175,14 +225,24 @@ class Snapshot:
             self.names.add(value.__name__.partition(".")[0])
         elif value is not MISSING:
             self._add_all((value,))
-            self._find_cached(((name, value),), functools.partial(dict.__setitem__, namespace))
+            self._replace(dict.__setitem__, namespace, name, value)
+
+    def _library_binding(self, namespace: dict[str, Any], name: str, stored: bool) -> None:
+        """What code assigns in a library's module, and containers there (`sys.path`), not what they hold."""
+        if stored and (id(namespace), name) not in self._bindings:
+            self._bindings.add((id(namespace), name))
+            self._records.append((records.restore_binding, (namespace, name), namespace.get(name, MISSING)))
+        value = namespace.get(name)
+        if type(value) in (list, dict, set) and id(value) not in self.seen and value is not sys.modules:
+            self.seen.add(id(value))
+            self._records.append(_shallow(value))
 
     def _cell(self, cell: CellType) -> None:
         content = records.content_of_cell(cell)
         self._records.append((records.restore_cell, cell, content))
         if content is not MISSING:
             self._add_all((content,))
-            self._find_cached((("cell_contents", content),), functools.partial(setattr, cell))
+            self._replace(setattr, cell, "cell_contents", content)
 
     def _class(self, cls: type) -> None:
         if is_users(cls.__module__):
@@ -190,23 +250,46 @@ class Snapshot:
             self._records.append((records.restore_class_attributes, cls, items))
             self._add_all(value for _, value in items)
             self._add_all((*cls.__mro__, type(cls)))
-            self._find_cached(items, functools.partial(type.__setattr__, cls))
+            for name, value in items:
+                self._replace(type.__setattr__, cls, name, value)
 
-    def _find_cached(self, items: Iterable[tuple[Any, Any]], put: Callable[[Any, Any], None]) -> None:
-        for name, value in items:
-            kind = type(value)
-            if kind is _LRU:
-                self._cached.append((functools.partial(put, name), value))
-            elif kind in (staticmethod, classmethod) and type(value.__func__) is _LRU:
-                self._cached.append((_wrapped(put, name, kind), value.__func__))
+    def _replace(self, put: Callable[[Any, Any, Any], None], holder: Any, key: Any, value: Any) -> None:
+        """Note that a stand-in is to take the place of a value, if there is one for it."""
+        kind = type(value)
+        if kind in (staticmethod, classmethod):
+            if (made := stand_in(value.__func__, trial_copy)) is not None:
+                self._replaceable.append((put, holder, key, kind(made)))
+        elif (made := stand_in(value, trial_copy)) is not None:
+            self._replaceable.append((put, holder, key, made))
+
+    def _cache(self, cached: Any) -> None:
+        self._records.append((records.restore_cache, cached, cached.cache_info()))
+        self._add_all((cached.__wrapped__,))
 
     def _state(self, value: Any) -> None:
         if (state := records.opaque_state(value)) is not None:
             self._records.append((state[0], value, state[1]))
+            self._add_all(records.objects_in(value))
 
 
-def _wrapped(put: Callable[[Any, Any], None], name: Any, kind: Any) -> Callable[[Any], None]:
-    return lambda function: put(name, kind(function))
+def _or_itself(value: Any) -> Any:
+    made = stand_in(value, trial_copy)
+    return value if made is None else made
+
+
+def _set_slot(owner: Any, slot: MemberDescriptorType, value: Any) -> None:
+    slot.__set__(owner, value)
+
+
+def _is_own(value: Any) -> bool:
+    """Whether a value that an object of a library's holds is a container, a tensor, or of the user's."""
+    return isinstance(value, (torch.Tensor, nn.Module, dict, list, deque, set)) or is_users(type(value).__module__)
+
+
+def _shallow(value: Any) -> Record:
+    if isinstance(value, dict):
+        return records.restore_dict, value, list(value.items())
+    return (records.restore_list if isinstance(value, list) else records.restore_set), value, list(value)
 
 
 _slots_of: weakref.WeakKeyDictionary[type, tuple[MemberDescriptorType, ...]] = weakref.WeakKeyDictionary()
@@ -225,6 +308,14 @@ def _parts(*names: str) -> Callable[[Snapshot, Any], None]:
         snapshot._add_all(getattr(value, name, None) for name in names)
 
     return expand
+
+
+def _nothing(snapshot: Snapshot, value: Any) -> None:
+    """Of a run around this one."""
+
+
+def _referents(snapshot: Snapshot, value: Any) -> None:
+    snapshot._add_all(gc.get_referents(value))
 
 
 def _target(snapshot: Snapshot, reference: Any) -> None:
@@ -248,7 +339,9 @@ _EXPAND: dict[type, Callable[[Snapshot, Any], None]] = {
     classmethod: _parts("__func__"),
     property: _parts("fget", "fset", "fdel"),
     functools.cached_property: _parts("func"),
-    _LRU: _parts("__wrapped__"),
+    CACHED: Snapshot._cache,
+    StandIn: _nothing,
+    MappingProxyType: _referents,
     SimpleNamespace: _parts("__dict__"),
     weakref.ref: _target,
 }

@@ -21,10 +21,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lazify._isolation.copies import CopySources, copied
 from lazify._isolation.disposal import dispose, silence
 from lazify._isolation.fakes import FailureRecorder, TrialFunctions, TrialMode
+from lazify._isolation.imports import imports_are_real
 from lazify._isolation.limits import memory_limit, one_at_a_time
 from lazify._isolation.quiet import quiet
 from lazify._isolation.reals import RealTrialMode
 from lazify._isolation.snapshot import Snapshot
+from lazify._isolation.stand_ins import UncopyableError, private_random_states
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import tensors
 from lazify._torch import fakes_cannot_follow, load_fakes
@@ -79,8 +81,9 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
         load_fakes()
         snapshot = Snapshot(*roots)
         try:
-            snapshot.bypass_caches()
-            yield snapshot
+            with private_random_states(), imports_are_real(snapshot):
+                snapshot.put_stand_ins()
+                yield snapshot
         finally:
             snapshot.restore()
 
@@ -219,7 +222,8 @@ async def _drained(result: Any) -> None:
 def _drive(coroutine: Any) -> None:
     try:
         for _ in range(MOST_YIELDED):
-            coroutine.send(None)
+            if coroutine.send(None) is not None:  # a future
+                coroutine.throw(UncopyableError("a trial run cannot await what another task or thread will do"))
     except StopIteration:
         pass
     finally:

@@ -202,7 +202,7 @@ def test_caches_are_bypassed_and_come_back() -> None:
 
     original = cached
     snapshot = Snapshot(uses)
-    snapshot.bypass_caches()
+    snapshot.put_stand_ins()
     assert cached is not original
     assert uses() is uses()  # not in a trial run: as for any other thread
     snapshot.restore()

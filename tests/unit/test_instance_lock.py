@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from helpers.first_call import X, at_once
 from helpers.modules import LazyLinear, Trouble
 from lazify import axis, is_lazy, lazify
-from lazify._deferred.lock import InstanceLock, lock_holders
 from lazify._deferred.state import STATE_KEY
+from lazify._lock import InstanceLock, lock_holders
 
 
 class Failing(nn.Module):

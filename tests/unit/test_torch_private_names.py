@@ -273,3 +273,19 @@ def test_checkpointing_is_seen(reentrant):
     with torch.autograd.graph.saved_tensors_hooks(torch.Tensor.detach, torch.Tensor.detach):
         assert not _torch.recomputed_later()
         assert _torch.saved_tensors_hooks_on(True) is not None
+
+
+def test_backend_settings_and_print_options():
+    assert [read() for read, _ in _torch.BACKEND_SETTINGS]
+    before = torch.backends.cudnn.benchmark
+    values = [read() for read, _ in _torch.BACKEND_SETTINGS]
+    torch.backends.cudnn.benchmark = not before
+    changed = [read() for read, _ in _torch.BACKEND_SETTINGS]
+    for (_, write), value in zip(_torch.BACKEND_SETTINGS, values, strict=True):
+        write(value)
+    assert changed != values
+    assert torch.backends.cudnn.benchmark == before
+    precision = _torch.PRINT_OPTIONS.precision
+    torch.set_printoptions(precision=precision + 1)
+    assert _torch.PRINT_OPTIONS.precision == precision + 1
+    torch.set_printoptions(precision=precision)

@@ -1,0 +1,187 @@
+"""Settings of the process: which there are, by what names code reaches them, and how they are brought back.
+
+Each is read before a trial run and written back after it, if it is another. While there are other threads this is done
+only with those that the code of the run names: what other threads set meanwhile stays.
+"""
+
+from __future__ import annotations
+
+import decimal
+import gc
+import logging
+import os
+import random
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+
+from lazify._isolation.records import Record, restore_dict, restore_list, restore_torch_generator
+from lazify._torch import BACKEND_SETTINGS, PRINT_OPTIONS
+
+__all__ = ["settings"]
+
+
+class _Setting(NamedTuple):
+    """One setting: names by which code reaches it, how it is read (to something that compares), how it is written."""
+
+    names: frozenset[str]
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+
+
+def settings(names: set[str]) -> list[Record]:
+    """What brings back the settings that a run of code which looks up these names may change."""
+    alone = threading.active_count() == 1
+    records: list[Record] = []
+    for setting in (*_EVERYWHERE, *_ONLY_BY_NAME):
+        if (alone and setting in _EVERYWHERE) or not setting.names.isdisjoint(names):
+            records.append((_restore, setting, setting.read()))
+    if alone or not _SEEDING.isdisjoint(names):
+        records += [(restore_torch_generator, each, each.get_state()) for each in _torch_generators()]
+    if alone or not _FILTERING.isdisjoint(names):
+        records.append((restore_list, warnings.filters, list(warnings.filters)))
+    if alone or "finalize" in names:
+        registry = getattr(weakref.finalize, "_registry", {})
+        records.append((restore_dict, registry, list(registry.items())))
+    return records
+
+
+def _restore(setting: _Setting, before: Any) -> None:
+    if setting.read() != before:
+        setting.write(before)
+
+
+_SEEDING = frozenset("default_generator manual_seed seed set_rng_state fork_rng".split())
+_FILTERING = frozenset("simplefilter filterwarnings resetwarnings catch_warnings filters".split())
+
+
+def _named(names: str, read: Callable[[], Any], write: Callable[[Any], Any]) -> _Setting:
+    return _Setting(frozenset(names.split()), read, write)
+
+
+# ---------------------------------------------------------------------------------------------
+# Random states: the functions that draw have states of their own in a trial run (`stand_ins`)
+
+
+def _torch_generators() -> list[torch.Generator]:
+    return [torch.default_generator, *(torch.cuda.default_generators if torch.cuda.is_initialized() else ())]
+
+
+def _numpy_state() -> Any:
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    kind, key, *rest = numpy.random.get_state()
+    return (kind, key.tobytes(), *rest)
+
+
+def _set_numpy_state(state: Any) -> None:
+    numpy: Any = sys.modules["numpy"]
+    if state is not None:
+        kind, key, *rest = state
+        numpy.random.set_state((kind, numpy.frombuffer(key, dtype=numpy.uint32), *rest))
+
+
+# ---------------------------------------------------------------------------------------------
+# Others
+
+
+def _backends() -> list[Any]:
+    return [read() for read, _ in BACKEND_SETTINGS]
+
+
+def _set_backends(before: list[Any]) -> None:
+    for (read, write), value in zip(BACKEND_SETTINGS, before, strict=True):
+        if read() != value:
+            write(value)
+
+
+def _autocast() -> list[Any]:
+    each = [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
+    return [*each, torch.is_autocast_cache_enabled()]
+
+
+def _set_autocast(before: list[Any]) -> None:
+    *kinds, cache = before
+    for kind, enabled, dtype in kinds:
+        torch.set_autocast_enabled(kind, enabled)
+        torch.set_autocast_dtype(kind, dtype)
+    torch.set_autocast_cache_enabled(cache)
+
+
+def _set_environment(before: dict[str, str]) -> None:
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    for name, value in before.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+_CONTEXT = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+
+
+def _decimal() -> Any:
+    context = decimal.getcontext()
+    return [getattr(context, name) for name in _CONTEXT], dict(context.traps), dict(context.flags)
+
+
+def _set_decimal(before: Any) -> None:
+    context = decimal.getcontext()
+    for name, value in zip(_CONTEXT, before[0], strict=True):
+        setattr(context, name, value)
+    context.traps.update(before[1])
+    context.flags.update(before[2])
+
+
+def _loggers() -> Iterable[logging.Logger]:
+    made = list(logging.root.manager.loggerDict.values())
+    return [logging.root, *(each for each in made if isinstance(each, logging.Logger))]
+
+
+def _logging() -> Any:
+    return logging.root.manager.disable, {
+        logger: (logger.level, list(logger.handlers), list(logger.filters), logger.propagate, logger.disabled)
+        for logger in _loggers()
+    }
+
+
+def _set_logging(before: Any) -> None:
+    logging.disable(before[0])
+    for logger in _loggers():
+        level, handlers, filters, logger.propagate, logger.disabled = before[1].get(logger, (0, [], [], True, False))
+        logger.setLevel(level)
+        logger.handlers[:], logger.filters[:] = handlers, filters
+
+
+_EVERYWHERE = (
+    _named("_inst", random.getstate, random.setstate),
+    _named("mtrand", _numpy_state, _set_numpy_state),
+    _named("set_default_dtype set_default_tensor_type", torch.get_default_dtype, torch.set_default_dtype),
+    _named("set_num_threads", torch.get_num_threads, torch.set_num_threads),
+    _named("backends set_float32_matmul_precision sdp_kernel sdpa_kernel", _backends, _set_backends),
+    _named(
+        "use_deterministic_algorithms set_deterministic_debug_mode",
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
+    ),
+    _named(
+        "set_detect_anomaly set_anomaly_enabled detect_anomaly",
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        lambda before: torch.set_anomaly_enabled(*before),
+    ),
+    _named("set_autocast_enabled set_autocast_dtype set_autocast_cache_enabled", _autocast, _set_autocast),
+    _named("set_printoptions", lambda: dict(vars(PRINT_OPTIONS)), vars(PRINT_OPTIONS).update),
+    _named("setrecursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
+    _named("gc", gc.isenabled, lambda before: gc.enable() if before else gc.disable()),
+    _named("decimal getcontext localcontext setcontext", _decimal, _set_decimal),
+)
+_ONLY_BY_NAME = (
+    _named("environ putenv unsetenv", lambda: dict(os.environ), _set_environment),
+    _named("chdir fchdir", os.getcwd, os.chdir),
+    _named("logging getLogger setLevel basicConfig addHandler", _logging, _set_logging),
+)

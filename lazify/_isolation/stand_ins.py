@@ -1,0 +1,271 @@
+"""Stand-ins: of what cannot be brought back (caches, iterators, locks, random states of the process) a run has its own.
+
+A stand-in takes the place of such a thing while a trial run is under way. In the thread of the run it goes to the run's
+own copy, in every other thread to the thing itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import queue
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, cast
+
+import torch
+
+from lazify._isolation.quiet import in_trial
+
+__all__ = ["CACHED", "UncopyableError", "private_random_states", "stand_in", "thread_private"]
+
+CACHED: type = type(functools.lru_cache(in_trial))
+
+
+class UncopyableError(TypeError):
+    """What a trial run would consume, or wait for, can be used only once."""
+
+
+# ---------------------------------------------------------------------------------------------
+# Functions
+
+
+def _dispatching(original: Any, private: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls `private` in a trial run, else `original`."""
+
+    @functools.wraps(original)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return (private if in_trial() else original)(*args, **kwargs)
+
+    function._lazify_original = original  # type: ignore[attr-defined]
+    return function
+
+
+def _uncached(cached: Any) -> Callable[..., Any]:
+    """Stands for an `lru_cache`d function: in a trial run it computes anew, and nothing gets into the cache."""
+    function: Any = _dispatching(cached, cached.__wrapped__)
+    function.__wrapped__ = cached.__wrapped__  # in a trial run inside a trial run this one stands for a cached one, too
+    for name in ("cache_info", "cache_clear", "cache_parameters"):
+        setattr(function, name, getattr(cached, name))
+    return function  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------------------------------
+# Objects
+
+
+class StandIn:
+    """Stands for an object: in a trial run it is a copy, made when it is first used, else the object."""
+
+    __slots__ = ("_lazify_copy", "_lazify_make", "_lazify_original")
+    # what `isinstance` asks
+    __class__ = cast("Any", property(lambda self: self._lazify_original.__class__))  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    def __init__(self, original: Any, make: Callable[[Any], Any]) -> None:
+        object.__setattr__(self, "_lazify_original", original)
+        object.__setattr__(self, "_lazify_make", make)
+
+    def _lazify_here(self) -> Any:
+        if not in_trial():
+            return self._lazify_original
+        try:
+            return self._lazify_copy
+        except AttributeError:
+            object.__setattr__(self, "_lazify_copy", self._lazify_make(self._lazify_original))
+            return self._lazify_copy
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_lazify_"):
+            raise AttributeError(name)
+        return getattr(self._lazify_here(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._lazify_here(), name, value)
+
+    def __enter__(self) -> Any:
+        return self._lazify_here().__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._lazify_here().__exit__(*error)
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._lazify_here())
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return copy.deepcopy(self._lazify_here(), memo)
+
+
+class _Event(threading.Event):
+    def wait(self, timeout: float | None = None) -> bool:
+        return True
+
+
+class _Barrier(threading.Barrier):
+    def wait(self, timeout: float | None = None) -> int:
+        return 0
+
+
+class _Condition(threading.Condition):
+    def wait(self, timeout: float | None = None) -> bool:
+        raise UncopyableError("values are found by trial runs of the call, and this one would wait for another thread")
+
+
+def _event(original: threading.Event) -> threading.Event:
+    made = _Event()
+    if original.is_set():
+        made.set()
+    return made
+
+
+def _semaphore(original: Any) -> Any:
+    made = threading.Semaphore(original._value)
+    vars(made)["_cond"] = _Condition(threading.Lock())
+    return made
+
+
+def _queue(original: Any) -> Any:
+    made: Any = queue.Queue() if isinstance(original, queue.SimpleQueue) else original.__class__(original.maxsize)
+    if not isinstance(original, queue.SimpleQueue):
+        made.queue, made.unfinished_tasks = copy.copy(original.queue), original.unfinished_tasks
+    for name in ("not_empty", "not_full", "all_tasks_done"):
+        vars(made)[name] = _Condition(made.mutex)
+    return made
+
+
+#: What threads wait for or with, and how a run's own is made: alone in it, the run never waits.
+_OF_THREADS: dict[type, Callable[[Any], Any]] = {
+    type(threading.Lock()): lambda _: threading.Lock(),
+    type(threading.RLock()): lambda _: threading.RLock(),
+    **dict.fromkeys((threading.Event, _Event), _event),
+    **dict.fromkeys((threading.Barrier, _Barrier), lambda original: _Barrier(original.parties)),
+    **dict.fromkeys((threading.Condition, _Condition), lambda _: _Condition()),
+    threading.Semaphore: _semaphore,
+    threading.BoundedSemaphore: _semaphore,
+    queue.Queue: _queue,
+    queue.LifoQueue: _queue,
+    queue.PriorityQueue: _queue,
+    queue.SimpleQueue: _queue,
+}
+
+
+def thread_private(value: Any) -> Any:
+    """A run's own lock, event, queue and so on; None for anything else."""
+    make = _OF_THREADS.get(type(value))
+    return None if make is None else make(value)
+
+
+def stand_in(value: Any, copied: Callable[[Any], Any]) -> Any:
+    """What takes the place of a value in a trial run; None where the value may stay.
+
+    Args:
+        value: any object.
+        copied: makes a run's own copy of an iterator.
+    """
+    kind = type(value)
+    if kind is StandIn:  # of a run around this one: what it has there is as good as the thing itself
+        return StandIn(value, value._lazify_make)
+    if kind is CACHED:
+        return _uncached(value)
+    if (make := _OF_THREADS.get(kind)) is not None:
+        return StandIn(value, make)
+    if _is_used_up(cast("Any", kind)):
+        return StandIn(value, copied)
+    return _drawing_by_id("numpy" in sys.modules).get(id(value))
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_used_up(kind: type) -> bool:
+    """Whether it is an iterator of Python's own, or a generator: to read from it changes it."""
+    if kind in (GeneratorType, AsyncGeneratorType, CoroutineType):
+        return True
+    return kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__")
+
+
+# ---------------------------------------------------------------------------------------------
+# Random states of the process
+
+
+class _States(threading.local):
+    """The random states of this thread's trial runs, each made when it is first drawn from."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Any] = {}
+
+
+_states = _States()
+
+
+def _own_state(which: str) -> Any:
+    if (state := _states.made.get(which)) is None:
+        if which == "random":
+            state = random.Random(0)
+        elif which == "numpy":
+            state = sys.modules["numpy"].random.RandomState(0)
+        else:
+            state = torch.Generator()
+        _states.made[which] = state
+    return state
+
+
+_TORCHS = {
+    torch.manual_seed: "manual_seed",
+    torch.seed: "seed",
+    torch.initial_seed: "initial_seed",
+    torch.get_rng_state: "get_state",
+    torch.set_rng_state: "set_state",
+}
+
+
+@functools.lru_cache(maxsize=2)
+def _drawing(with_numpy: bool) -> tuple[tuple[dict[str, Any], str, Any, Any], ...]:
+    """Functions that draw from, or seed, random states of the process: (namespace, name, function, its stand-in)."""
+    numpy: Any = sys.modules["numpy"] if with_numpy else None
+    states = {id(getattr(random, "_inst", None)): "random"}
+    if with_numpy:
+        states[id(numpy.random.mtrand._rand)] = "numpy"
+    found = []
+    for module in (random, numpy.random, torch, torch.random) if with_numpy else (random, torch, torch.random):
+        for name, value in vars(module).items():
+            which, method = states.get(id(getattr(value, "__self__", None))), name
+            if with_numpy and value is numpy.random.seed:
+                which = "numpy"
+            elif getattr(value, "__module__", None) == "torch.random" and value in _TORCHS:
+                which, method = "torch", _TORCHS[value]
+            if which is not None:
+                found.append((vars(module), name, value, _dispatching(value, functools.partial(_drawn, which, method))))
+    return tuple(found)
+
+
+def _drawn(which: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    return getattr(_own_state(which), method)(*args, **kwargs)
+
+
+@functools.lru_cache(maxsize=2)
+def _drawing_by_id(with_numpy: bool) -> dict[int, Any]:
+    return {id(function): made for _, _, function, made in _drawing(with_numpy)}
+
+
+@contextmanager
+def private_random_states() -> Iterator[None]:
+    """In this thread, Python's and numpy's functions that draw, and torch's that seed, leave those of others alone."""
+    changed = []
+    for each in _drawing("numpy" in sys.modules):
+        namespace, name, function, made = each
+        if namespace.get(name) is function:  # else a run inside a run, or the user's own
+            namespace[name] = made
+            changed.append(each)
+    try:
+        yield
+    finally:
+        for namespace, name, function, made in changed:
+            if namespace.get(name) is made:
+                namespace[name] = function
+        if changed:
+            _states.made.clear()
