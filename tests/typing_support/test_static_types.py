@@ -186,6 +186,60 @@ def test_stub_beside_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "LazyLinear: _LazyLinear" in (tmp_path / "beside_me.pyi").read_text()
 
 
+INSTANCES = """
+import logging
+import pathlib
+import sys
+from torch import nn
+from lazify import axis, lazify
+
+@lazify(exclude=["n"])
+class Block(nn.Module):
+    def __init__(self, n: int, out: int = 3) -> None:
+        super().__init__()
+        self.l = nn.Linear(n, out)
+
+LazyConv = lazify(nn.Conv2d)
+b = Block(4)
+eager = Block(n=3)
+c = LazyConv(3, 3)
+blocks = [Block(1), Block(2)]
+by_name = {"a": LazyConv(1, 1)}
+mixed = [Block(1), 3]
+nothing: list[int] = []
+logger = logging.getLogger("x")
+path = pathlib.PurePosixPath(".")
+out = sys.stdout
+model = nn.Sequential(Block(1))
+"""
+USES_OF_INSTANCES = """
+from logging import Logger
+from typing_extensions import assert_type
+from torch import nn
+import instances
+from instances import Block
+
+assert_type(instances.b, Block)
+assert_type(instances.eager, Block)
+assert_type(instances.c, nn.Conv2d)
+assert_type(instances.blocks, list[Block])
+assert_type(instances.by_name, dict[str, nn.Conv2d])
+assert_type(instances.logger, Logger)
+assert_type(instances.model, nn.Sequential)
+assert_type(instances.mixed[0], int)  # type: ignore
+"""
+
+
+def test_variables_of_a_module_have_the_types_of_their_values(tmp_path: Path) -> None:
+    stubs, user = tmp_path / "stubs", tmp_path / "user.py"
+    (tmp_path / "instances.py").write_text(INSTANCES)
+    user.write_text(USES_OF_INSTANCES)
+    assert said(["lazify", "stub", "instances", "-o", str(stubs)], PYTHONPATH=f"{tmp_path}:{ROOT}") == ""
+    made = stubs / "instances.pyi"
+    assert mypy(user, made, stubs=stubs) == ""
+    assert pyright(tmp_path, user, made, stubs=stubs) == ""
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [
