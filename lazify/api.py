@@ -27,7 +27,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any, Concatenate, TypeVar, overload
+from typing import Any, Concatenate, Literal, TypeVar, overload
 
 from torch import nn
 
@@ -49,14 +49,18 @@ Elsewhere = TypeVar("Elsewhere", bound="nn.Bilinear | nn.GroupNorm")
 
 @overload
 @keeps_the_class(eq_default=False, kw_only_default=True)
-def lazify(module_cls: type[Elsewhere], *, exclude: None = None) -> LazyClass[Elsewhere, ...]: ...
+def lazify(
+    module_cls: type[Elsewhere], *, exclude: None = None, keyword_only: Literal[False] = False
+) -> LazyClass[Elsewhere, ...]: ...
 @overload
-def lazify(module_cls: Callable[Concatenate[Any, P], M], *, exclude: None = None) -> LazyClass[M, P]: ...
+def lazify(
+    module_cls: Callable[Concatenate[Any, P], M], *, exclude: None = None, keyword_only: Literal[False] = False
+) -> LazyClass[M, P]: ...
 @overload
-def lazify(module_cls: type[M], *, exclude: Exclude = None) -> LazyClass[M, ...]: ...
+def lazify(module_cls: type[M], *, exclude: Exclude = None, keyword_only: bool = False) -> LazyClass[M, ...]: ...
 @overload
-def lazify(module_cls: None = None, *, exclude: Exclude = None) -> Callable[[C], C]: ...
-def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
+def lazify(module_cls: None = None, *, exclude: Exclude = None, keyword_only: bool = False) -> Callable[[C], C]: ...
+def lazify(module_cls: Any = None, *, exclude: Exclude = None, keyword_only: bool = False) -> Any:
     """Make an `nn.Module` class lazily constructed: its constructor drops the parameters that the input determines.
 
     As a function (`LazyConv2d = lazify(nn.Conv2d)`) it returns a new class and leaves `module_cls` unchanged. As a
@@ -70,6 +74,9 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
             filled by name, first from the arguments of `forward`, then from those of the constructor; any other
             name becomes a keyword parameter of the lazy class. None: the parameters with an `axis` as their
             default, or else those that the table of torch.nn or naming conventions suggest.
+        keyword_only: make every parameter that is left keyword-only. Without the dropped parameters, the same
+            positional arguments mean something else; with this, a call that was written for the original constructor
+            and passes arguments by position is an error.
 
     Returns:
         The lazy class. The same class and options give the same lazy class.
@@ -84,11 +91,11 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
     """
     options = normalize_exclude(exclude)
     if module_cls is None:
-        return lambda cls: decorate(_checked(cls), options)
+        return lambda cls: decorate(_checked(cls), options, keyword_only)
     cls = _checked(module_cls)
-    if exclude is None and _is_decorating(cls, sys._getframe(1)):
+    if exclude is None and not keyword_only and _is_decorating(cls, sys._getframe(1)):
         return decorate(cls, None)
-    return lazy_class(cls, options)
+    return lazy_class(cls, options, keyword_only)
 
 
 def is_lazy(module: nn.Module) -> bool:

@@ -12,7 +12,7 @@ from lazify._recipe.rules import Axis, Computed, Rule, Unknown
 from lazify._recipe.signature_reading import VARIADIC
 from lazify.errors import DefinitionError, compose
 
-__all__ = ["Exclude", "accepts", "check_rules", "normalize_exclude", "nothing_to_infer"]
+__all__ = ["Exclude", "accepts", "by_keyword", "check_rules", "normalize_exclude", "nothing_to_infer"]
 
 Exclude: TypeAlias = str | Iterable[str] | Mapping[str, Any] | None
 
@@ -74,6 +74,27 @@ def accepts(signature: Signature, name: str) -> bool:
     """Whether a constructor with this signature takes an argument `name`, if need be in its `**kwargs`."""
     has_kwargs = any(p.kind is Parameter.VAR_KEYWORD for p in signature.parameters.values())
     return has_kwargs or (name in signature.parameters and signature.parameters[name].kind not in VARIADIC)
+
+
+def by_keyword(wrapped: type, signature: Signature) -> Signature:
+    """The signature with every parameter keyword-only.
+
+    Raises:
+        DefinitionError: if there are parameters that can only be passed by position.
+    """
+    parameters = list(signature.parameters.values())
+    for p in parameters:
+        if p.kind is Parameter.VAR_POSITIONAL:
+            raise DefinitionError(
+                compose(
+                    f"keyword_only=True does not fit {wrapped.__name__}: *{p.name} takes arguments by position",
+                    [("constructor", f"{wrapped.__name__}{signature}")],
+                    f"lazify({wrapped.__name__}, exclude=[...])  # without keyword_only",
+                )
+            )
+    return signature.replace(
+        parameters=[p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY) for p in parameters]
+    )
 
 
 def _check_name(wrapped: type, name: str, signature: Signature) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from lazify._recipe.binding import binder, to_args_kwargs
-from lazify._recipe.checking import accepts, check_rules, nothing_to_infer
+from lazify._recipe.checking import accepts, by_keyword, check_rules, nothing_to_infer
 from lazify._recipe.naming_conventions import conventional, guess_parameters
 from lazify._recipe.rules import Axis, Rule, Unknown
 from lazify._recipe.signature_reading import (
@@ -34,7 +34,8 @@ class Recipe:
 
     Attributes:
         wrapped: the class of the module that a lazy instance becomes.
-        options: the normalized `exclude`; together with `wrapped` it identifies the recipe.
+        options: the normalized `exclude`; with `wrapped` and `keyword_only` it identifies the recipe.
+        keyword_only: whether the lazy class takes all its arguments by keyword.
         original_init: the `__init__` of `wrapped`, as it was before `@lazify` replaced it.
         dict_template: the `__dict__` of an instance before `original_init` runs, to be copied.
         original_signature: the parameters of `original_init`, without `self`.
@@ -63,6 +64,7 @@ class Recipe:
 
     wrapped: type[nn.Module]
     options: tuple[tuple[str, Any], ...] | None
+    keyword_only: bool
     original_init: Callable[..., None]
     dict_template: dict[str, Any]
     original_signature: Signature
@@ -106,13 +108,16 @@ class Recipe:
 
 
 def compile_recipe(
-    wrapped: type[nn.Module], options: tuple[tuple[str, Any], ...] | None, decorated: bool = False
+    wrapped: type[nn.Module],
+    options: tuple[tuple[str, Any], ...] | None,
+    decorated: bool = False,
+    keyword_only: bool = False,
 ) -> Recipe:
     """Recipe for `wrapped`: reads its signatures, chooses the rules and checks them."""
     signature, forward = constructor_signature(wrapped), _forward_signature(wrapped)
     chosen, guessed = choose_rules(wrapped, options, signature, forward)
     rules, extra_parameters = check_rules(wrapped, chosen, signature, forward)
-    with_self = _with_self(signature)
+    with_self = _with_self(by_keyword(wrapped, signature) if keyword_only else signature)
     signature_with_self = without_parameters(with_self, rules, extra_parameters.values())
     optional = [p.replace(default=None) if p.default is p.empty else p for p in extra_parameters.values()]
     init_name = f"{wrapped.__qualname__ if decorated else 'Lazy' + wrapped.__name__}.__init__"
@@ -123,6 +128,7 @@ def compile_recipe(
     return Recipe(
         wrapped=wrapped,
         options=options,
+        keyword_only=keyword_only,
         original_init=original_function(wrapped.__init__),
         dict_template=_dict_template(wrapped),
         original_signature=signature,
