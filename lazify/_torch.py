@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ __all__ = [
     "FOLLOWING_PATHS",
     "GLOBAL_HOOKS",
     "GLOBAL_PRE_HOOKS",
+    "JIT_TRACES",
     "MODULE_CALL",
     "FakeMode",
     "FakeTensor",
@@ -108,6 +110,9 @@ GLOBAL_HOOKS: tuple[dict[int, Any], ...] = (
 
 #: The code of what follows dotted paths to submodules.
 FOLLOWING_PATHS = frozenset({torch.nn.Module.get_submodule.__code__, NamedMemberAccessor.get_submodule.__code__})
+
+#: The code of `torch.jit.trace` that reads the parameters of a module.
+JIT_TRACES = inspect.unwrap(torch.jit._trace.TracedModule.__init__).__code__
 
 #: `nn.Module.__call__`, while nothing has exchanged it.
 MODULE_CALL = torch.nn.Module.__call__

@@ -24,6 +24,7 @@ torch.Size([2, 12, 16, 16])
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
@@ -38,7 +39,7 @@ from lazify._lazy_class.instance import LazyInstance
 from lazify._lazy_class.static_types import LazyClass, M, P, keeps_the_class
 from lazify._recipe.checking import Exclude, normalize_exclude
 from lazify._recipe.signature_reading import ORIGINAL_KEY
-from lazify.errors import DefinitionError, compose
+from lazify.errors import DefinitionError, LazifyError, compose, shorten_traceback
 
 __all__ = ["is_lazy", "lazify"]
 
@@ -89,13 +90,26 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None, keyword_only: boo
     >>> lazify(nn.Conv2d)(8, kernel_size=3)
     LazyConv2d(in_channels=?, out_channels=8, kernel_size=3)
     """
-    options = normalize_exclude(exclude)
-    if module_cls is None:
-        return lambda cls: decorate(_checked(cls), options, keyword_only)
-    cls = _checked(module_cls)
-    if exclude is None and not keyword_only and _is_decorating(cls, sys._getframe(1)):
-        return decorate(cls, None)
-    return lazy_class(cls, options, keyword_only)
+    try:
+        options = normalize_exclude(exclude)
+        if module_cls is None:
+            return functools.partial(_decorated, options=options, keyword_only=keyword_only)
+        cls = _checked(module_cls)
+        if exclude is None and not keyword_only and _is_decorating(cls, sys._getframe(1)):
+            return decorate(cls, None)
+        return lazy_class(cls, options, keyword_only)
+    except LazifyError as error:
+        shorten_traceback(error)
+        raise
+
+
+def _decorated(cls: type[nn.Module], options: tuple[tuple[str, Any], ...] | None, keyword_only: bool) -> Any:
+    """What `@lazify(...)` makes of the class below it."""
+    try:
+        return decorate(_checked(cls), options, keyword_only)
+    except LazifyError as error:
+        shorten_traceback(error)
+        raise
 
 
 def is_lazy(module: nn.Module) -> bool:

@@ -44,7 +44,7 @@ from lazify._torch import (
     saved_tensors_hooks_on,
     skip_dynamo,
 )
-from lazify.errors import InferenceError, NotMaterializedError, compose
+from lazify.errors import InferenceError, NotMaterializedError, compose, shorten_traceback
 
 __all__ = ["call", "materialize_and_call", "materialize_with"]
 
@@ -67,7 +67,11 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     state: LazyState | None = module.__dict__.get(STATE_KEY)
     if state is None:
         return _after_another_thread(module, args, kwargs)
-    return _first_of_all(module, state, args, kwargs)
+    try:
+        return _first_of_all(module, state, args, kwargs)
+    except Exception as error:
+        shorten_traceback(error)
+        raise
 
 
 @skip_dynamo

@@ -112,6 +112,14 @@ def _check_name(wrapped: type, name: str, signature: Signature) -> None:
 
 def nothing_to_infer(wrapped: type, signature: Signature) -> DefinitionError:
     """The exception for a class none of whose parameters has a rule."""
+    if wrapped.__module__.startswith("torch.nn.modules.") or not signature.parameters:
+        return DefinitionError(
+            compose(
+                f"no parameter of {wrapped.__name__} is known to follow from its input: there is nothing to infer",
+                [("constructor", f"{wrapped.__name__}{signature}")],
+                f"{wrapped.__name__}(...)  # as it is",
+            )
+        )
     return DefinitionError(
         compose(
             f"no parameter of {wrapped.__name__} is known to follow from its input",
