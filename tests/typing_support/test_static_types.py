@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from helpers import type_table
 from lazify.__main__ import main
 
 HERE = Path(__file__).parent.parent / "static"
@@ -252,3 +253,16 @@ def test_stub_errors(module: str, words: str, capsys: pytest.CaptureFixture) -> 
         main(["stub", module])
     assert caught.value.code == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_table_of_types_is_what_the_checkers_say() -> None:
+    """`python tests/helpers/type_table.py --write`: it runs six checks, two of them on stubs."""
+    pytest.importorskip("mypy")
+    pytest.importorskip("pyright")
+    assert type_table.block() == type_table.table()
+
+
+def test_the_table_of_types_has_every_form() -> None:
+    lines = type_table.block().splitlines()
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == [*type_table.FORMS]
