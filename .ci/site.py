@@ -68,7 +68,7 @@ main > .scroll th, main > .scroll td { border-bottom: 1px solid var(--line); pad
 .anchor-link { visibility: hidden; text-decoration: none; margin-left: .3em }
 :hover > .anchor-link { visibility: visible }
 .highlight .err { border: 0 }
-img { max-width: 100%; background: #fff; border-radius: 4px }
+img { max-width: 100% }
 @media (max-width: 52rem) { body { display: block } nav { position: static; height: auto; border: 0 }
   nav a { display: inline-block; margin-right: 1rem } main { padding: 0 1.2rem 3rem } }
 """
@@ -98,7 +98,8 @@ def _rendered(source: str) -> str:
     if source == "lazify/README.md":
         paths = {name: f"api/{name.replace('.', '/')}.html" for name in MODULES}
         links = "".join(f'<li><a href="{path}"><code>{name}</code></a></li>' for name, path in paths.items())
-        content = f"<h1>The API</h1>\n<ul>{links}</ul>\n{content.replace('h1>', 'h2>', 2)}"
+        lower = re.sub(r"(</?)h1", r"\1h2", content, count=2)
+        content = f"<h1>The API</h1>\n<ul>{links}</ul>\n{lower}"
     return content
 
 
