@@ -120,10 +120,10 @@ def _show(options: argparse.Namespace, out: TextIO) -> str:
 def _advised(error: LazifyError) -> str:
     """The message of an error, with what to type on this command line in place of the code that fixes it."""
     said, fix = split_fix(str(error))
+    if isinstance(error, DefinitionError):
+        return compose(said, fix="--exclude a,b  # some of the constructor's parameters" if "exclude" in fix else "")
     if not fix:
         return said
-    if isinstance(error, DefinitionError):
-        return compose(said, fix="--exclude a,b  # some of the constructor's parameters")
     return compose(said, fix="--arg name=value  # for a parameter that the input does not determine")
 
 

@@ -22,6 +22,7 @@ from torch._guards import active_fake_mode
 from torch._subclasses import fake_tensor as _fake
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
+from torch.jit._trace import TracedModule
 from torch.nn.modules import module as _module
 from torch.nn.utils._named_member_accessor import NamedMemberAccessor
 from torch.utils import _device
@@ -112,7 +113,7 @@ GLOBAL_HOOKS: tuple[dict[int, Any], ...] = (
 FOLLOWING_PATHS = frozenset({torch.nn.Module.get_submodule.__code__, NamedMemberAccessor.get_submodule.__code__})
 
 #: The code of `torch.jit.trace` that reads the parameters of a module.
-JIT_TRACES = inspect.unwrap(torch.jit._trace.TracedModule.__init__).__code__
+JIT_TRACES = inspect.unwrap(TracedModule.__init__).__code__
 
 #: `nn.Module.__call__`, while nothing has exchanged it.
 MODULE_CALL = torch.nn.Module.__call__

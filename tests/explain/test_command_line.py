@@ -89,6 +89,12 @@ EXPLAINED = {
 }
 
 
+def test_no_advice_where_there_is_nothing_to_infer(capsys: pytest.CaptureFixture[str]) -> None:
+    err = error_of("show", "torch.nn.ReLU", capsys=capsys)
+    assert "no parameter of ReLU" in err
+    assert "--exclude" not in err
+
+
 def error_of(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
     """What a wrong command line prints on standard error; on standard output it prints nothing."""
     with pytest.raises(SystemExit) as caught:
