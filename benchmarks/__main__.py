@@ -25,8 +25,12 @@ from benchmarks.measures import FULL, MEASURES, QUICK  # noqa: E402
 from benchmarks.report import Results, block, heading, here, load, save, table, with_block  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
-#: The figures that the README shows.
-FIGURES = {"costs.svg": "First call, later calls, memory and materialize as ratios to eager"}
+#: The figures that `benchmarks/README.md` shows.
+FIGURES = {
+    "costs.svg": "First call, later calls, memory and materialize as ratios to eager",
+    "scale.svg": "Cost per module, from 100 to 6,400 modules",
+    "solving.svg": "What a search costs: the first block, the hundredth, a hundred together",
+}
 
 
 def main(argv: list[str]) -> None:
@@ -42,9 +46,9 @@ def main(argv: list[str]) -> None:
         "--readme",
         type=Path,
         nargs="?",
-        const=ROOT / "README.md",
+        const=ROOT / "benchmarks" / "README.md",
         metavar="FILE",
-        help="measure nothing: put the table and the plot of results.json into the README",
+        help="measure nothing: put the table and the plots of results.json into benchmarks/README.md",
     )
     options = parser.parse_args(argv)
     directory = options.write or RESULTS

@@ -30,9 +30,9 @@ COLUMNS = {
 EXPLAINED = """\
 Every number without a unit is a ratio to eager (smaller is better), of CPU time on one thread: in each round every
 contender runs once, in changing order, and is divided by eager's time in that round; shown is the median of the rounds.
-The first calls have a run that does not count right before each that does, so that the processor's caches hold what the
-contender needs itself; the rows "right after another" have none. "eager" is what the ratios are ratios of (at the cost
-per module: its own growth). "control" is eager, too, but each layer is constructed right before its first call, as
+Before each first call that counts comes one that does not, so that the processor's caches hold what the contender
+needs; the rows "right after another" have none. "eager" is what the ratios are ratios of (at the cost per module: its
+own growth). "control" is eager, too, but each layer is constructed right before its first call, as
 laziness must. The targets are what lazify aims at; a row above its target is not there yet."""
 
 

@@ -84,7 +84,7 @@ def interleaved(
 ) -> dict[str, list[float] | None]:
     """Seconds of each run in each round, in an order that changes from round to round; None for one that fails.
 
-    If `warmed`, each makes a run that does not count right before the one that does: the processor's caches then hold
+    If `warmed`, before each run that counts comes one that does not: the processor's caches then hold
     what it needs itself, not what another one left there.
     """
     works = {name: _works(name, run) for name, run in runs.items()}

@@ -1,4 +1,4 @@
-"""The command line: `python -m lazify demo`, `show torch.nn:Conv2d`, `stub package.module`."""
+"""The command line: `python -m lazify demo`, `show torch.nn.Conv2d`, `stub package.module`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import argparse
 import ast
 import importlib
 import os
+import platform
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from types import ModuleType
+from typing import Any, NoReturn, TextIO
 
 import torch
 from torch import nn
 
-from lazify import demo
+from lazify import __version__, demo
 from lazify._lazy_class.constructor import RECIPE
 from lazify.api import lazify
-from lazify.errors import LazifyError
+from lazify.errors import DefinitionError, LazifyError, compose, split_fix
 from lazify.explain import explain
 from lazify.materialize import materialize
 from lazify.typing_support.stubs import write
@@ -38,18 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.exit(2, f"{parser.format_help()}\n{parser.prog}: error: give one of the commands above\n")
     if options.command == "demo":
         return demo.run()
     try:
-        {"show": _show, "stub": _stub}[options.command](options, sys.stdout)
+        text = {"show": _show, "stub": _stub}[options.command](options, sys.stdout)
     except _WrongArguments as error:
         parser.exit(2, f"{parser.prog} {options.command}: error: {error}\n")
+    print(text)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lazify", description="Lazily constructed PyTorch modules.")
-    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    versions = f"lazify {__version__} (torch {torch.version.__version__}, Python {platform.python_version()})"
+    parser.add_argument("--version", action="version", version=versions)
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     commands.add_parser(
         "demo",
         help="lazify an ordinary network, train it on handwritten digits, compare it with the eager one",
@@ -60,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what lazify makes of a class",
         description="Show the original and the lazified constructor of a class and, given an input, what it becomes.",
     )
-    show.add_argument("target", metavar="module:Class", help="as in torch.nn:Conv2d")
+    show.add_argument("target", metavar="module:Class", help="as in torch.nn:Conv2d, or torch.nn.Conv2d")
     show.add_argument("--exclude", metavar="a,b", help="constructor parameters to infer (default: lazify decides)")
     show.add_argument("--input", metavar="2x3x32x32", action="append", help="shape of an argument of forward")
     show.add_argument("--arg", metavar="k=v", action="append", default=[], help="constructor argument")
@@ -74,76 +82,162 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stub(options: argparse.Namespace, out: TextIO) -> None:
+# ---------------------------------------------------------------------------------------------
+# The commands: each returns what to print
+
+
+def _stub(options: argparse.Namespace, out: TextIO) -> str:
     with _importing(options.module):
+        importlib.import_module(options.module)
         try:
-            written = write(options.module, options.directory)
+            return "\n".join(map(str, write(options.module, options.directory)))
         except LazifyError as error:
-            raise _WrongArguments(str(error)) from error
-    print(*written, sep="\n", file=out)
+            raise _WrongArguments(split_fix(str(error))[0]) from error
+        except OSError as error:
+            raise _WrongArguments(f"cannot write {error.filename}: {error.strerror}") from error
 
 
-def _show(options: argparse.Namespace, out: TextIO) -> None:
+def _show(options: argparse.Namespace, out: TextIO) -> str:
+    shapes = [_shape(text) for text in options.input or ()]
+    arguments = _arguments(options.arg)
+    found = _found(options.target)
     try:
-        lazy = _lazy_class(options.target, options.exclude)
-        print(_emphasized(str(explain(lazy)), out), file=out)
-        if options.input:
-            shapes, arguments = [_shape(text) for text in options.input], dict(map(_argument, options.arg))
-            module = materialize(lazy(**arguments), *shapes)
-            print(f"\n{_emphasized(str(explain(module)), out)}\n\n{module}", file=out)
+        lazy = _lazy_class(options.target, found, options.exclude)
+        texts = [_emphasized(str(explain(lazy)), out)]
+        if shapes or arguments:
+            module = lazy(**arguments)
+            if shapes:
+                materialize(module, *shapes)
+                texts.append(_emphasized(str(explain(module)), out))
+            texts.append(str(module))
     except LazifyError as error:
-        raise _WrongArguments(str(error)) from error
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:  # raised by the user's class
-        raise _WrongArguments(f"{options.target}: {type(error).__name__}: {error}") from error
+        raise _WrongArguments(_advised(error)) from error
+    except Exception as error:  # raised by the user's class
+        raise _WrongArguments(f"{options.target}: {_one_line(error)}") from error
+    return "\n\n".join(texts)
 
 
-def _lazy_class(target: str, exclude: str | None) -> Any:
-    """The class `module:Class`, lazified unless the class is lazy already."""
-    module_name, colon, name = target.partition(":")
-    if not colon or not name:
-        raise _WrongArguments(f"{target!r} is not of the form module:Class, as in torch.nn:Conv2d")
-    with _importing(module_name):
-        found: Any = importlib.import_module(module_name)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise _WrongArguments(f"{module_name!r} has no {name!r}")
-        found = getattr(found, part)
+def _advised(error: LazifyError) -> str:
+    """The message of an error, with what to type on this command line in place of the code that fixes it."""
+    said, fix = split_fix(str(error))
+    if isinstance(error, DefinitionError):
+        return compose(said, fix="--exclude a,b  # some of the constructor's parameters" if "exclude" in fix else "")
+    if not fix:
+        return said
+    return compose(said, fix="--arg name=value  # for a parameter that the input does not determine")
+
+
+# ---------------------------------------------------------------------------------------------
+# Finding the class
+
+
+def _lazy_class(target: str, found: Any, exclude: str | None) -> Any:
+    """The class that was found, lazified unless it is lazy already."""
+    if isinstance(found, ModuleType):
+        raise _WrongArguments(f"{target!r} is a module: name a class in it, as in torch.nn:Conv2d")
     if not isinstance(found, type) or not issubclass(found, nn.Module):
         raise _WrongArguments(f"{target!r} is not an nn.Module class")
-    if hasattr(found, RECIPE):
+    if not hasattr(found, RECIPE):
+        return lazify(found, exclude=None if exclude is None else [name for name in exclude.split(",") if name])
+    if exclude is not None:
+        dropped = ", ".join(getattr(found, RECIPE).rules)
+        raise _WrongArguments(f"--exclude does not apply: {target} is lazily constructed already, without {dropped}")
+    return found
+
+
+def _found(target: str) -> Any:
+    """What `module:Class` or `module.Class` refers to."""
+    module_name, colon, name = target.partition(":")
+    with _importing(module_name):
+        if colon:
+            return _attribute(importlib.import_module(module_name), module_name, name)
+        first, *rest = module_name.split(".")
+        found: Any = importlib.import_module(first)
+        for number, part in enumerate(rest):
+            if isinstance(found, ModuleType) and not hasattr(found, part):
+                _try_import(".".join([first, *rest[: number + 1]]))
+            found = _attribute(found, ".".join([first, *rest[:number]]), part)
         return found
-    return lazify(found, exclude=None if exclude is None else [name for name in exclude.split(",") if name])
+
+
+def _try_import(name: str) -> None:
+    """Import a module if there is one of this name."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+
+
+def _attribute(found: Any, owner: str, name: str) -> Any:
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise _WrongArguments(f"{owner!r} has no {name!r}")
+        found = getattr(found, part)
+    return found
 
 
 @contextmanager
 def _importing(module_name: str) -> Iterator[None]:
     """Look for modules in the working directory first, and report a failed import as a wrong argument."""
+    if os.sep in module_name or module_name.endswith(".py"):
+        dotted = ".".join(Path(module_name).with_suffix("").parts)
+        raise _WrongArguments(f"{module_name!r} is a path: give the name by which it is imported, as in {dotted}")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise _WrongArguments(f"{module_name!r} is not the name of a module")
     sys.path.insert(0, os.getcwd())
     try:
         yield
-    except ImportError as error:
-        raise _WrongArguments(f"cannot import {module_name!r}: {error}") from error
+    except _WrongArguments:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the code of the module raises
+        _report_failed_import(module_name, error)
     finally:
         sys.path.pop(0)
 
 
-def _argument(text: str) -> tuple[str, Any]:
-    """Name and value of `name=value`; a value that is no Python literal is a string."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise _WrongArguments(f"--arg takes name=value, got {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (SyntaxError, ValueError):
-        return name, value
+def _report_failed_import(module_name: str, error: BaseException) -> NoReturn:
+    """Raise the error that names the line at which the import failed: the innermost that was executed of a module."""
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == "<module>"]
+    place = f"{lines[-1].filename}:{lines[-1].lineno}: " if lines else ""
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}:{error.lineno}: "
+    said = error.msg if isinstance(error, (SyntaxError, ImportError)) else _one_line(error)
+    raise _WrongArguments(f"cannot import {module_name!r}: {place}{said}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    """The type of an error and the first line of its message."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+# ---------------------------------------------------------------------------------------------
+# Reading arguments
+
+
+def _arguments(texts: Sequence[str]) -> dict[str, Any]:
+    """The constructor arguments written as `name=value`; a value that is no Python literal is a string."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise _WrongArguments(f"--arg takes name=value, got {text!r}")
+        if name in found:
+            raise _WrongArguments(f"--arg {name}=... is there twice")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            found[name] = value
+    return found
 
 
 def _shape(text: str) -> torch.Size:
     """The shape written as `2x3x32x32`."""
-    try:
-        return torch.Size(int(size) for size in text.split("x"))
-    except ValueError:
-        raise _WrongArguments(f"--input takes sizes as in 2x3x32x32, got {text!r}") from None
+    sizes = text.split("x")
+    if not all(size.isascii() and size.isdigit() for size in sizes):
+        raise _WrongArguments(f"--input takes sizes as in 2x3x32x32, got {text!r}")
+    return torch.Size(map(int, sizes))
 
 
 def _emphasized(text: str, out: TextIO) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from torch._guards import active_fake_mode
 from torch._subclasses import fake_tensor as _fake
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
+from torch.jit._trace import TracedModule
 from torch.nn.modules import module as _module
 from torch.nn.utils._named_member_accessor import NamedMemberAccessor
 from torch.utils import _device
@@ -40,6 +42,7 @@ __all__ = [
     "FOLLOWING_PATHS",
     "GLOBAL_HOOKS",
     "GLOBAL_PRE_HOOKS",
+    "JIT_TRACES",
     "MODULE_CALL",
     "PRINT_OPTIONS",
     "FakeMode",
@@ -111,6 +114,9 @@ GLOBAL_HOOKS: tuple[dict[int, Any], ...] = (
 
 #: The code of what follows dotted paths to submodules.
 FOLLOWING_PATHS = frozenset({torch.nn.Module.get_submodule.__code__, NamedMemberAccessor.get_submodule.__code__})
+
+#: The code of `torch.jit.trace` that reads the parameters of a module.
+JIT_TRACES = inspect.unwrap(TracedModule.__init__).__code__
 
 #: `nn.Module.__call__`, while nothing has exchanged it.
 MODULE_CALL = torch.nn.Module.__call__

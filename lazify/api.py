@@ -24,10 +24,11 @@ torch.Size([2, 12, 16, 16])
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any, Concatenate, TypeVar, overload
+from typing import Any, Concatenate, Literal, TypeVar, overload
 
 from torch import nn
 
@@ -36,9 +37,9 @@ from lazify._lazy_class.decorator import decorate
 from lazify._lazy_class.factory import lazy_class
 from lazify._lazy_class.instance import LazyInstance
 from lazify._lazy_class.static_types import LazyClass, M, P, keeps_the_class
-from lazify._recipe.checking import Exclude, normalize_exclude
+from lazify._recipe.checking import Exclude, Options, normalize_exclude
 from lazify._recipe.signature_reading import ORIGINAL_KEY
-from lazify.errors import DefinitionError, compose
+from lazify.errors import DefinitionError, LazifyError, compose, shorten_traceback
 
 __all__ = ["is_lazy", "lazify"]
 
@@ -49,14 +50,18 @@ Elsewhere = TypeVar("Elsewhere", bound="nn.Bilinear | nn.GroupNorm")
 
 @overload
 @keeps_the_class(eq_default=False, kw_only_default=True)
-def lazify(module_cls: type[Elsewhere], *, exclude: None = None) -> LazyClass[Elsewhere, ...]: ...
+def lazify(
+    module_cls: type[Elsewhere], *, exclude: None = None, keyword_only: Literal[False] = False
+) -> LazyClass[Elsewhere, ...]: ...
 @overload
-def lazify(module_cls: Callable[Concatenate[Any, P], M], *, exclude: None = None) -> LazyClass[M, P]: ...
+def lazify(
+    module_cls: Callable[Concatenate[Any, P], M], *, exclude: None = None, keyword_only: Literal[False] = False
+) -> LazyClass[M, P]: ...
 @overload
-def lazify(module_cls: type[M], *, exclude: Exclude = None) -> LazyClass[M, ...]: ...
+def lazify(module_cls: type[M], *, exclude: Exclude = None, keyword_only: bool = False) -> LazyClass[M, ...]: ...
 @overload
-def lazify(module_cls: None = None, *, exclude: Exclude = None) -> Callable[[C], C]: ...
-def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
+def lazify(module_cls: None = None, *, exclude: Exclude = None, keyword_only: bool = False) -> Callable[[C], C]: ...
+def lazify(module_cls: Any = None, *, exclude: Exclude = None, keyword_only: bool = False) -> Any:
     """Make an `nn.Module` class lazily constructed: its constructor drops the parameters that the input determines.
 
     As a function (`LazyConv2d = lazify(nn.Conv2d)`) it returns a new class and leaves `module_cls` unchanged. As a
@@ -68,8 +73,14 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
         exclude: the constructor parameters to infer, as a name, an iterable of names, or a mapping from names to
             rules. A rule is `axis(n)`, `axis(n, of="argument")`, or a function. The parameters of a function are
             filled by name, first from the arguments of `forward`, then from those of the constructor; any other
-            name becomes a keyword parameter of the lazy class. None: the parameters with an `axis` as their
-            default, or else those that the table of torch.nn or naming conventions suggest.
+            name becomes a keyword parameter of the lazy class. The Ellipsis (`exclude=...`): whatever is left out when
+            an instance is constructed. None: the parameters with an `axis` as their default, or those in the table of
+            torch.nn, or those whose name can only mean the size of an input (`in_channels`); of other sizes, those that
+            are left out. Their default is shown as `?`. They are inferred if the first call leaves no choice, else it
+            is an error that says which is open.
+        keyword_only: make every parameter that is left keyword-only. Without the dropped parameters, the same
+            positional arguments mean something else; with this, a call that was written for the original constructor
+            and passes arguments by position is an error.
 
     Returns:
         The lazy class. The same class and options give the same lazy class.
@@ -82,13 +93,30 @@ def lazify(module_cls: Any = None, *, exclude: Exclude = None) -> Any:
     >>> lazify(nn.Conv2d)(8, kernel_size=3)
     LazyConv2d(in_channels=?, out_channels=8, kernel_size=3)
     """
-    options = normalize_exclude(exclude)
+    try:
+        return _lazified(module_cls, normalize_exclude(exclude), keyword_only, sys._getframe(1))
+    except LazifyError as error:
+        shorten_traceback(error)
+        raise
+
+
+def _lazified(module_cls: Any, options: Options, keyword_only: bool, caller: FrameType) -> Any:
+    """The lazy class, or a decorator if there is no class yet."""
     if module_cls is None:
-        return lambda cls: decorate(_checked(cls), options)
+        return functools.partial(_decorated, options=options, keyword_only=keyword_only)
     cls = _checked(module_cls)
-    if exclude is None and _is_decorating(cls, sys._getframe(1)):
+    if options is None and not keyword_only and _is_decorating(cls, caller):
         return decorate(cls, None)
-    return lazy_class(cls, options)
+    return lazy_class(cls, options, keyword_only)
+
+
+def _decorated(cls: type[nn.Module], options: Options, keyword_only: bool) -> Any:
+    """What `@lazify(...)` makes of the class below it."""
+    try:
+        return decorate(_checked(cls), options, keyword_only)
+    except LazifyError as error:
+        shorten_traceback(error)
+        raise
 
 
 def is_lazy(module: nn.Module) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import pickle
 import textwrap
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
 
 __all__ = [
@@ -92,3 +94,46 @@ def split_fix(message: str) -> tuple[str, str]:
     """
     said, _, fix = message.partition(f"\n{FIX_HEADER}\n")
     return said, textwrap.dedent(fix)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The question that names the nearest of `names`; empty if `name` is none of them misspelt.
+
+    >>> did_you_mean("in_chanels", ["out_channels", "in_channels"]), did_you_mean("zork", ["in_channels"])
+    ("; did you mean 'in_channels'?", '')
+    """
+    nearest = difflib.get_close_matches(name, [each for each in names if each != name], n=1, cutoff=0.7)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+#: The packages whose frames a traceback does not show, but the outermost of them; what users write against is no part.
+_INTERNAL, _SHIPPED = ("lazify", "wrapt"), ("lazify.demo", "lazify.layers", "lazify.__main__")
+
+
+def shorten_traceback(error: BaseException) -> None:
+    """Leave out of a traceback what lazify does between the user's line and the code that raised.
+
+    To be called where the user's code enters lazify; the frame of the caller stays. An error that lazify raises without
+    meaning to keeps all its frames.
+    """
+    frames = list(_frames(error.__traceback__))
+    is_meant = isinstance(error, (LazifyError, TypeError)) or isinstance(error.__cause__, LazifyError)
+    if not frames or (_is_internal(frames[-1]) and not is_meant):
+        return
+    last = frames[0]
+    for each in frames[1:]:
+        if not _is_internal(each):
+            last.tb_next = each
+            last = each
+    last.tb_next = None
+
+
+def _frames(traceback: TracebackType | None) -> Iterable[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _is_internal(traceback: TracebackType) -> bool:
+    name = str(traceback.tb_frame.f_globals.get("__name__"))
+    return name.partition(".")[0] in _INTERNAL and not name.startswith(_SHIPPED)

@@ -30,7 +30,7 @@ from lazify._module_tree import own_tensors, walk
 from lazify._nested import children
 from lazify._recipe.construction import neutral_contexts
 from lazify._torch import fakes_cannot_follow
-from lazify.errors import InferenceError, compose
+from lazify.errors import InferenceError, compose, shorten_traceback
 
 __all__ = ["materialize"]
 
@@ -49,7 +49,8 @@ def materialize(
 
     Args:
         model: a module with lazy modules in it, or a lazy module.
-        *args: the arguments of a call. A tensor on the meta device, or a `torch.Size`, stands for one of its shape.
+        *args: the arguments of a call. A tensor on the meta device, or a `torch.Size`, stands for one of its shape; so
+            does a tuple of sizes, if no argument is a tensor and the model takes no tuple.
         device: where the parameters go, `"meta"` included. Left out: to the input's device, or to the default device
             where the input has none.
         strict: whether lazy modules that the call does not reach are an error. If not, they stay lazy.
@@ -71,7 +72,15 @@ def materialize(
     """
     if all(lazy_state(module) is None for _, module in walk(model)):
         return model
-    plans, unreached = _found(model, args, kwargs)
+    try:
+        return _materialized(model, args, kwargs, device, strict, progress)
+    except Exception as error:
+        shorten_traceback(error)
+        raise
+
+
+def _materialized(model: M, args: Any, kwargs: Any, device: Any, strict: bool, progress: bool) -> M:
+    plans, unreached = _found_for_shapes(model, args, kwargs)
     if strict and unreached:
         raise _not_reached(unreached)
     _build(plans, None if device is None else torch.device(device), progress)
@@ -90,6 +99,29 @@ def _not_reached(unreached: list[tuple[str, nn.Module]]) -> InferenceError:
 
 # ---------------------------------------------------------------------------------------------
 # The trial run
+
+
+def _found_for_shapes(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+    """The same as `_found`; where no argument is a tensor or a `torch.Size`, tuples of sizes are tried as shapes."""
+    has_tensors = any(isinstance(each, (torch.Tensor, torch.Size)) for each in (*args, *kwargs.values()))
+    if has_tensors or not any(map(_is_plain_shape, args)):
+        return _found(model, args, kwargs)
+    shapes = tuple(torch.Size(each) if _is_plain_shape(each) else each for each in args)
+    try:
+        return _found(model, args, kwargs)
+    except Exception as error:
+        try:
+            return _found(model, shapes, kwargs)
+        except Exception as as_shapes:
+            if hasattr(as_shapes, "add_note"):  # from Python 3.11 on
+                taken = ", ".join(f"torch.Size({tuple(each)})" for each in args if _is_plain_shape(each))
+                as_shapes.add_note(f"taken for shapes, as the call fails with tuples: {taken}")
+            raise as_shapes from error
+
+
+def _is_plain_shape(value: Any) -> bool:
+    """Whether an argument is a tuple or list of sizes that may have been meant as a `torch.Size`."""
+    return type(value) in (tuple, list) and len(value) > 0 and all(type(each) is int and each >= 0 for each in value)
 
 
 def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:

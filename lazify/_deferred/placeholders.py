@@ -25,6 +25,7 @@ from lazify._torch import (
     unset_fake_mode,
     without_torch_function,
 )
+from lazify.errors import compose
 
 __all__ = [
     "Placeholder",
@@ -95,7 +96,12 @@ class Placeholder:
                 return func(*args, **kwargs)
             if func is torch.Tensor.detach:
                 return args[0]
-        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
+        try:
+            return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
+        except ValueError as error:
+            if not str(error).startswith("Attempted to use an uninitialized"):
+                raise
+            raise ValueError(compose(str(error), fix="materialize(model, input)  # or one call, first")) from None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         original: Any = self

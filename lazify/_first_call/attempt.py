@@ -35,7 +35,7 @@ from lazify._torch import (
     saved_tensors_hooks_on,
     skip_dynamo,
 )
-from lazify.errors import InferenceError, NotMaterializedError, compose
+from lazify.errors import InferenceError, NotMaterializedError, compose, shorten_traceback
 
 __all__ = ["call", "materialize_and_call", "materialize_with"]
 
@@ -60,7 +60,11 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
     """
     state: LazyState | None = module.__dict__.get(STATE_KEY)
     if state is not None:
-        return _first_call(module, state, args, kwargs)
+        try:
+            return _first_call(module, state, args, kwargs)
+        except Exception as error:
+            shorten_traceback(error)
+            raise
     # another thread has materialized the module since the call began: wait until it commits or rolls back
     if isinstance(gate := module.__dict__.get(COMPILED_CALL), Materialization):
         with InstanceLock(gate.state):

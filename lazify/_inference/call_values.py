@@ -12,7 +12,7 @@ from lazify._inference.messages import Reason, not_determined
 from lazify._nested import tensors
 from lazify._recipe.binding import NOT_GIVEN
 from lazify._recipe.recipe import Recipe
-from lazify._recipe.rules import Axis, Computed, Rule
+from lazify._recipe.rules import Axis, Computed, Rule, names_read
 from lazify._recipe.signature_reading import VARIADIC
 
 __all__ = ["GuessFailed", "derived", "has_default", "infer", "is_derived"]
@@ -72,7 +72,7 @@ def infer(recipe: Recipe, given: Mapping[str, Any], call: Mapping[str, Any], onl
         if type(rule) is Axis:
             value = _from_axis(rule, recipe, call, is_guess=name in recipe.guessed)
         elif type(rule) is Computed:
-            value = _from_function(rule, recipe, {**given, **values}, call)
+            value = _from_function(name, rule, recipe, {**given, **values}, call)
         else:
             value = Reason("neither its name nor a rule says where the value comes from")
         if type(value) is Reason:
@@ -94,7 +94,7 @@ def derived(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any])
     values = dict(values)
     for name, rule in recipe.rules.items():
         if name not in given and name not in values and is_derived(recipe, name):
-            value = _from_function(cast("Computed", rule), recipe, {**given, **values}, {})
+            value = _from_function(name, cast("Computed", rule), recipe, {**given, **values}, {})
             if isinstance(value, Reason):
                 raise value.cause or ValueError(f"{name}: {value.text}")
             values[name] = value
@@ -106,7 +106,7 @@ def is_derived(recipe: Recipe, name: str) -> bool:
     rule = recipe.rules[name]
     if not isinstance(rule, Computed):
         return False
-    read = [p.name for p in rule.signature.parameters.values() if p.kind not in VARIADIC]
+    read = names_read(rule)
     return bool(read) and not any(name in recipe.forward.parameters for name in read)
 
 
@@ -136,7 +136,7 @@ def _from_axis(rule: Axis, recipe: Recipe, call: Mapping[str, Any], is_guess: bo
         return Reason(f"a tensor of shape {tuple(tensor.shape)} has no dimension {rule.dim}")
 
 
-def _from_function(rule: Computed, recipe: Recipe, known: Mapping[str, Any], call: Mapping[str, Any]) -> Any:
+def _from_function(name: str, rule: Computed, recipe: Recipe, known: Mapping[str, Any], call: Mapping[str, Any]) -> Any:
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for p in rule.signature.parameters.values():
@@ -154,9 +154,17 @@ def _from_function(rule: Computed, recipe: Recipe, known: Mapping[str, Any], cal
         else:
             kwargs[p.name] = value
     try:
-        return rule.function(*args, **kwargs)
+        value = rule.function(*args, **kwargs)
     except Exception as error:
         return Reason(f"it raised {type(error).__name__}: {error}", error)
+    if value is None and not _may_be_none(recipe.original_signature.parameters.get(name)):
+        return Reason("it returned None")
+    return value
+
+
+def _may_be_none(p: inspect.Parameter | None) -> bool:
+    """Whether None is a value of a parameter, by its default or its annotation; True of one in `**kwargs`."""
+    return p is None or p.default is None or any(word in str(p.annotation) for word in ("None", "Optional", "Any"))
 
 
 def _constructor_argument(name: str, recipe: Recipe, known: Mapping[str, Any]) -> Any:

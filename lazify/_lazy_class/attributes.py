@@ -9,6 +9,7 @@ Setting and deleting attributes are operations.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, cast
 
@@ -18,8 +19,8 @@ from torch import nn
 from lazify._deferred.preview import CONTENT
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._lazy_class.constructor import RECIPE
-from lazify._torch import FOLLOWING_PATHS
-from lazify.errors import NotMaterializedError
+from lazify._torch import FOLLOWING_PATHS, JIT_TRACES
+from lazify.errors import NotMaterializedError, compose, did_you_mean
 
 __all__ = [
     "ClassAttribute",
@@ -36,6 +37,24 @@ def state_of(module: Any) -> LazyState:
     return state
 
 
+def _missing_attribute_message(module: nn.Module, state: LazyState, name: str) -> str:
+    """The text for an attribute that cannot be read: perhaps it is misspelt."""
+    recipe = state.recipe
+    names = {*dir(recipe.wrapped), *recipe.original_signature.parameters}
+    with suppress(NotMaterializedError):
+        if (preview := state.preview_for(module)) is not None:
+            own = vars(cast("nn.Module", preview.module))
+            names.update(own, *(own[each] for each in CONTENT))
+    hint = "" if name in names else did_you_mean(name, [each for each in names if not each.startswith("_")])
+    return f"{type(module).__name__} has no attribute {name!r}{hint}" if hint else state.not_known_message(name)
+
+
+def _traced_message(module: Any) -> str:
+    """Text of the error where `torch.jit.trace` looks into a lazy instance."""
+    headline = f"torch.jit.trace needs the real module: this {type(module).__name__} has uninitialized parameters"
+    return compose(headline, fix="materialize(model, input)  # or one call, first")
+
+
 def read_attribute(module: nn.Module, state: LazyState, name: str, caller: FrameType) -> Any:
     """`__getattr__` of a lazy instance, called for attributes that are neither in its `__dict__` nor in its class.
 
@@ -49,6 +68,8 @@ def read_attribute(module: nn.Module, state: LazyState, name: str, caller: Frame
         NotMaterializedError: if only the real module has the attribute.
     """
     if name in CONTENT:
+        if caller.f_code is JIT_TRACES:
+            raise NotMaterializedError(_traced_message(module))
         preview = state.preview_for(module)
         return getattr(module, name) if preview is None else vars(cast("nn.Module", preview.module))[name]
     if not (name.startswith("__") and name.endswith("__")):
@@ -61,7 +82,7 @@ def read_attribute(module: nn.Module, state: LazyState, name: str, caller: Frame
             known = state.known_attributes(module, submodules=caller.f_code in FOLLOWING_PATHS)
             if name in known:
                 return known[name]
-    raise NotMaterializedError(state.not_known_message(name))
+    raise NotMaterializedError(_missing_attribute_message(module, state, name))
 
 
 def known_names(module: nn.Module) -> Iterable[str]:

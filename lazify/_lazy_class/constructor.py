@@ -6,6 +6,7 @@ real module.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,9 @@ from lazify._deferred.state import STATE_KEY, LazyState
 from lazify._recipe.binding import NOT_GIVEN, positional_binder
 from lazify._recipe.construction import construct, construction_context
 from lazify._recipe.recipe import Recipe
+from lazify._recipe.rules import names_read
 from lazify._recipe.signature_reading import VARIADIC
+from lazify.errors import compose, did_you_mean, shorten_traceback
 
 __all__ = ["RECIPE", "init_lazy", "is_original_construction"]
 
@@ -26,7 +29,14 @@ def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], 
     """`__init__` of a lazy class, with the signature that `wrapt.FunctionWrapper` asks for."""
     __tracebackhide__ = True  # IPython and pytest show the line of the user that constructs wrongly
     binder = recipe.binders_by_call_shape.get((*kwargs, len(args)))
-    given = bind_or_construct(recipe, module, args, kwargs) if binder is None else binder(*args, **kwargs)
+    if binder is not None:
+        given: dict[str, Any] | None = binder(*args, **kwargs)
+    else:
+        try:
+            given = bind_or_construct(recipe, module, args, kwargs)
+        except Exception as error:
+            shorten_traceback(error)
+            raise
     on_inner_lazy = construction_context.on_inner_lazy
     if given is not None and (on_inner_lazy is None or not on_inner_lazy(module, recipe, given)):
         module.__dict__[STATE_KEY] = LazyState(recipe, given)
@@ -45,10 +55,22 @@ def bind_or_construct(
         construct(module, recipe, given)
         return None
     if recipe.extra_parameters and not recipe.extra_parameters.keys() <= given.keys():
-        recipe.bind_strictly(module, *args, **kwargs)  # raises if a required parameter is missing
+        try:
+            recipe.bind_strictly(module, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(compose(str(error), _readers(recipe, given))) from None
     if not recipe.optional and not any(p.kind in VARIADIC for p in recipe.signature_with_self.parameters.values()):
         recipe.binders_by_call_shape[(*kwargs, len(args))] = positional_binder(given)
     return given
+
+
+def _readers(recipe: Recipe, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of the missing parameters that only rules read, those whose names may be misspelt: name and reason."""
+    existing = {*recipe.original_signature.parameters, *recipe.forward.parameters}
+    for name, p in recipe.extra_parameters.items():
+        if name not in given and p.default is p.empty and (hint := did_you_mean(name, existing)):
+            rules = [f"{each!r}" for each, rule in recipe.rules.items() if name in names_read(rule)]
+            yield name, f"the rule for {', '.join(rules)} reads it, and neither constructor nor forward has it{hint}"
 
 
 def _bind(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

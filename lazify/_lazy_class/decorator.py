@@ -26,16 +26,15 @@ __all__ = ["decorate"]
 
 M = TypeVar("M", bound=nn.Module)
 
-#: Class attribute of a decorated class that holds its lazy class, in a tuple: `autoreload` of IPython would follow the
-#: bare class, which is derived from the decorated one, without end.
+#: Class attribute of a decorated class that holds its lazy class once there is an instance, in a tuple: `autoreload` of
+#: IPython would follow the bare class, which is derived from the decorated one, without end.
 LAZY_CLASS = "_lazify_class"
 
 
-def decorate(cls: type[M], options: Options) -> type[M]:
+def decorate(cls: type[M], options: Options, keyword_only: bool = False) -> type[M]:
     """Replace the constructor of `cls`, in place, by the lazified one."""
-    recipe = compile_recipe(cls, options, decorated=True)
+    recipe = compile_recipe(cls, options, decorated=True, keyword_only=keyword_only)
     setattr(cls, RECIPE, recipe)
-    setattr(cls, LAZY_CLASS, (make_lazy_class(recipe),))
 
     def __init__(wrapped: Any, self: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         __tracebackhide__ = True
@@ -92,14 +91,16 @@ def _refuse_rules_as_defaults(recipe: Recipe, args: Any, kwargs: Any) -> None:
             )
 
 
-def lazy_class_of_decorated(cls: type[nn.Module], _: Any = None) -> type[nn.Module]:
+def lazy_class_of_decorated(cls: type[nn.Module], *_: Any) -> type[nn.Module]:
     """The lazy class of a decorated class or of a subclass that inherits its constructor, made when first needed."""
     if issubclass(cls, LazyInstance):  # `type(self)(...)` in a method of a lazy instance
         return cls
     held: tuple[type[nn.Module]] | None = cls.__dict__.get(LAZY_CLASS)
     if held is None:
-        base: Recipe = getattr(cls, RECIPE)
-        held = (make_lazy_class(compile_recipe(cls, base.options, decorated=True)),)
+        recipe: Recipe = getattr(cls, RECIPE)
+        if recipe.wrapped is not cls:
+            recipe = compile_recipe(cls, recipe.options, decorated=True, keyword_only=recipe.keyword_only)
+        held = (make_lazy_class(recipe),)
         setattr(cls, LAZY_CLASS, held)
     return held[0]
 

@@ -13,7 +13,7 @@ import wrapt
 from torch import nn
 
 from lazify._deferred.state import LazyState, lazy_state
-from lazify._lazy_class.tables import explained_parameters, signatures_html
+from lazify._lazy_class.tables import explained_parameters, signature_rows, signatures_html
 from lazify._recipe.binding import function_with_signature
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.signature_reading import ORIGINAL_KEY
@@ -31,9 +31,24 @@ def with_lazy_signature(recipe: Recipe, behaviour: Callable[..., Any], original:
     """
     shown = function_with_signature(recipe.signature_with_self)
     functools.update_wrapper(shown, original, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
-    shown.__doc__ = original.__doc__ or _rules_sentence(recipe)
+    sentence = _rules_sentence(recipe) if recipe.decorated else ""  # not None: `help` would show that of nn.Module
+    shown.__doc__ = original.__doc__ or sentence
     setattr(shown, ORIGINAL_KEY, original)
-    return wrapt.FunctionWrapper(shown, behaviour)
+    return (_Constructor if recipe.decorated else wrapt.FunctionWrapper)(shown, behaviour)
+
+
+class _BoundConstructor(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        """The docstring of the constructor, unless that of the class says the same; a subclass may have its own."""
+        said = self.__wrapped__.__doc__ or ""
+        return "" if said in (inspect.getdoc(self._self_owner) or "") else said
+
+
+class _Constructor(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """The constructor of a decorated class."""
+
+    __bound_function_wrapper__ = _BoundConstructor
 
 
 def class_doc(recipe: Recipe) -> str:
@@ -80,5 +95,5 @@ def instance_html(module: nn.Module) -> str:
     if state is None:
         return f"<pre>{html.escape(repr(module))}</pre>"
     recipe = state.recipe
-    parameters = explained_parameters(recipe)
-    return signatures_html(recipe.wrapped.__name__, recipe.display_name, parameters, state.given, repr(module))
+    rows = signature_rows(explained_parameters(recipe), recipe.original_signature, recipe.signature)
+    return signatures_html(recipe.wrapped.__name__, recipe.display_name, rows, state.given, repr(module))

@@ -37,22 +37,20 @@ M = TypeVar("M", bound=nn.Module)
 CONTAINER_METHODS = ("__len__", "__iter__", "__getitem__", "__contains__", "__reversed__")
 
 #: Id of the wrapped class and identities of the options -> lazy class, while anything refers to it.
-_lazy_classes: WeakValueDictionary[tuple[int, Any], type[nn.Module]] = WeakValueDictionary()
+_lazy_classes: WeakValueDictionary[tuple[int, Any, bool], type[nn.Module]] = WeakValueDictionary()
 
 
 @wrapt.synchronized
-def lazy_class(wrapped: type[M], options: Options) -> type[M]:
+def lazy_class(wrapped: type[M], options: Options, keyword_only: bool = False) -> type[M]:
     """The lazy class of `wrapped` with these options, the same one each time.
 
     It is found by the class itself, not by its name: two classes may have the same name.
     """
-    if isinstance(options, tuple):
-        key: Any = (id(wrapped), tuple((name, _identity(rule)) for name, rule in options))
-    else:
-        key = (id(wrapped), options)
+    identified = tuple((name, _identity(rule)) for name, rule in options) if isinstance(options, tuple) else options
+    key = (id(wrapped), identified, keyword_only)
     lazy = _lazy_classes.get(key)
     if lazy is None:
-        lazy = _lazy_classes[key] = make_lazy_class(compile_recipe(wrapped, options))
+        lazy = _lazy_classes[key] = make_lazy_class(compile_recipe(wrapped, options, keyword_only=keyword_only))
     return lazy  # type: ignore[return-value]
 
 
@@ -114,7 +112,7 @@ def module_for(recipe: Recipe) -> str:
     It is `lazify.nn` for a class of torch with its default rules, the module of the wrapped class if the name is free
     there, else `lazify`.
     """
-    if recipe.options is None and recipe.wrapped in KNOWN:
+    if recipe.options is None and not recipe.keyword_only and recipe.wrapped in KNOWN:
         return "lazify.nn"
     module = recipe.wrapped.__module__
     return "lazify" if hasattr(sys.modules.get(module), recipe.name) and not recipe.decorated else module

@@ -27,7 +27,7 @@ from lazify._lazy_class.loading import load_from_state_dict
 from lazify._lazy_class.pickling import pickle_reference, restore_state, saved_state, unpickle
 from lazify._recipe.recipe import Recipe
 from lazify._torch import DYNAMO_HOOK, tree_map_only, without_symbolic_sizes
-from lazify.errors import DefinitionError, NotMaterializedError, compose
+from lazify.errors import DefinitionError, NotMaterializedError, compose, shorten_traceback
 
 __all__ = ["LazyInstance"]
 
@@ -114,7 +114,11 @@ class LazyInstance(RecordsOperations):
     def __getattr__(self, name: str) -> Any:
         state = vars(self).get(STATE_KEY)
         if state is not None:
-            return read_attribute(cast("nn.Module", self), state, name, sys._getframe(1))
+            try:
+                return read_attribute(cast("nn.Module", self), state, name, sys._getframe(1))
+            except NotMaterializedError as error:
+                shorten_traceback(error)
+                raise
         if isinstance(self, LazyInstance):  # its constructor has not run
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self, name)  # another thread has just materialized it: read the attribute of the real module

@@ -28,7 +28,7 @@ __all__ = ["find_lazy_class", "pickle_reference", "restore_state", "saved_state"
 
 #: Whether a class is decorated -> function of the class and the options of `lazify` that returns its lazy class.
 #: Lazy classes refer to this file, so it cannot import them: `factory` and `decorator` enter their functions here.
-find_lazy_class: dict[bool, Callable[[Any, Any], Any]] = {}
+find_lazy_class: dict[bool, Callable[[Any, Any, bool], Any]] = {}
 
 
 def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
@@ -45,7 +45,7 @@ def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
     options = recipe.options if isinstance(recipe.options, tuple) else ()
     nameless = [(name, rule) for name, rule in options if callable(rule) and not _is_importable(rule)]
     if not nameless:
-        return recipe.wrapped, recipe.options, False
+        return recipe.wrapped, recipe.options, False, *([True] if recipe.keyword_only else [])
     for module_name, module in list(sys.modules.items()):
         for name, value in list(vars(module).items()) if isinstance(module, ModuleType) else ():
             if value is lazy:
@@ -68,13 +68,14 @@ def _is_importable(function: Any) -> bool:
     return found is function
 
 
-def unpickle(where: Any, options: Any, decorated: bool) -> nn.Module:
+def unpickle(where: Any, options: Any, decorated: bool, keyword_only: bool = False) -> nn.Module:
     """An empty lazy instance. Its lazy state follows, by `__setstate__`.
 
     Args:
         where: the wrapped class, or the name of the module that holds the lazy class.
         options: the options of `lazify`, or the name of the lazy class in that module.
         decorated: whether the class is decorated with `lazify`.
+        keyword_only: the option of `lazify`; left out where it is not set, as in files of earlier versions.
 
     Raises:
         UnpicklableError: if there is no such lazy class in this process.
@@ -83,7 +84,7 @@ def unpickle(where: Any, options: Any, decorated: bool) -> nn.Module:
         if isinstance(where, str):
             lazy = getattr(importlib.import_module(where), options)
         else:
-            lazy = find_lazy_class[decorated](where, options)
+            lazy = find_lazy_class[decorated](where, options, keyword_only)
     except (ImportError, AttributeError, DefinitionError) as error:
         raise _not_found_error(where, options, decorated, str(error)) from error
     if not (isinstance(lazy, type) and issubclass(lazy, RecordsOperations)):

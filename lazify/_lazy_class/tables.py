@@ -6,15 +6,15 @@ In: a recipe. Out: `ExplainedParameter` tuples and HTML for Jupyter. Text tables
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
-from inspect import Parameter
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import Parameter, Signature
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.signature_reading import RawText
 
-__all__ = ["ExplainedParameter", "explained_parameters", "html_code", "html_table", "signatures_html"]
+__all__ = ["ExplainedParameter", "explained_parameters", "html_code", "html_table", "signature_rows", "signatures_html"]
 
 
 class ExplainedParameter(NamedTuple):
@@ -52,6 +52,25 @@ def _rule_text(recipe: Recipe, name: str) -> str:
     return f"{recipe.rules[name]}{when if name in recipe.optional else ''}"
 
 
+def signature_rows(
+    parameters: Iterable[ExplainedParameter], original: Signature, lazified: Signature
+) -> Iterator[ExplainedParameter]:
+    """The parameters, with the bare `*` that stands before the keyword-only ones of each signature."""
+    first_original, first_lazified = _after_star(original), _after_star(lazified)
+    for p in parameters:
+        stars = ("*" * (p.name == first_original), "*" * (p.name == first_lazified))
+        if any(stars):
+            yield ExplainedParameter("*", *stars, "")
+        yield p
+
+
+def _after_star(signature: Signature) -> str | None:
+    """The name of the parameter before which a bare `*` is printed."""
+    kinds = {p.kind for p in signature.parameters.values()}
+    keyword_only = [p.name for p in signature.parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+    return None if Parameter.VAR_POSITIONAL in kinds or not keyword_only else keyword_only[0]
+
+
 def _parameter_text(p: Parameter) -> str:
     if isinstance(p.default, (type, FunctionType, BuiltinFunctionType)) and p.default is not p.empty:
         p = p.replace(default=RawText(p.default.__qualname__))
@@ -66,7 +85,9 @@ TABLE_STYLE = "border-collapse: collapse; margin: 0.4em 0; text-align: left"
 CAPTION_STYLE = "caption-side: top; text-align: left; padding: 0 0 0.4em 0; color: inherit; white-space: nowrap"
 LINE_STYLE = "border-bottom: 1px solid rgba(128, 128, 128, 0.4)"
 CELL_STYLE = "text-align: left; vertical-align: top; padding: 0.15em 1.2em 0.15em 0; background: transparent"
-CODE_STYLE = "background: none; padding: 0"
+CODE_STYLE = "background: none; padding: 0; overflow-wrap: anywhere"
+#: The last column beside two signatures, which are wide: those break their lines, this one does not.
+VALUE_STYLE = "min-width: 13em"
 
 
 def html_code(text: str) -> str:
@@ -84,7 +105,7 @@ def html_table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]])
 
 
 def signatures_html(
-    wrapped: str, lazy: str, parameters: Iterable[ExplainedParameter], given: Mapping[str, Any], caption: str = ""
+    wrapped: str, lazy: str, rows: Iterable[ExplainedParameter], given: Mapping[str, Any], caption: str = ""
 ) -> str:
     """The original and the lazified signature as columns of an HTML table.
 
@@ -96,6 +117,6 @@ def signatures_html(
         dropped = p.rule and not p.lazified
         original = f"<del>{html_code(p.original)}</del>" if dropped else html_code(p.original)
         value = f"given: {html_code(repr(given[p.name]))}" if p.name in given else html_code(p.rule)
-        return original, html_code(p.lazified), value
+        return original, html_code(p.lazified), f'<div style="{VALUE_STYLE}">{value}</div>'
 
-    return html_table(caption, (f"original: {wrapped}", f"lazified: {lazy}", "value"), map(row, parameters))
+    return html_table(caption, (f"original: {wrapped}", f"lazified: {lazy}", "value"), map(row, rows))

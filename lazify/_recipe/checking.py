@@ -13,7 +13,7 @@ from lazify._recipe.rules import Axis, Computed, Rule, Unknown
 from lazify._recipe.signature_reading import VARIADIC
 from lazify.errors import DefinitionError, compose
 
-__all__ = ["Exclude", "Options", "accepts", "check_rules", "normalize_exclude", "nothing_to_infer"]
+__all__ = ["Exclude", "Options", "accepts", "by_keyword", "check_rules", "normalize_exclude", "nothing_to_infer"]
 
 Exclude: TypeAlias = "str | Iterable[str] | Mapping[str, Any] | EllipsisType | None"
 #: The same, normalized: None where lazify decides, the Ellipsis for whatever is left out, else names and rules.
@@ -79,6 +79,27 @@ def accepts(signature: Signature, name: str) -> bool:
     return has_kwargs or (name in signature.parameters and signature.parameters[name].kind not in VARIADIC)
 
 
+def by_keyword(wrapped: type, signature: Signature) -> Signature:
+    """The signature with every parameter keyword-only.
+
+    Raises:
+        DefinitionError: if there are parameters that can only be passed by position.
+    """
+    parameters = list(signature.parameters.values())
+    for p in parameters:
+        if p.kind is Parameter.VAR_POSITIONAL:
+            raise DefinitionError(
+                compose(
+                    f"keyword_only=True does not fit {wrapped.__name__}: *{p.name} takes arguments by position",
+                    [("constructor", f"{wrapped.__name__}{signature}")],
+                    f"lazify({wrapped.__name__}, exclude=[...])  # without keyword_only",
+                )
+            )
+    return signature.replace(
+        parameters=[p if p.kind is p.VAR_KEYWORD else p.replace(kind=p.KEYWORD_ONLY) for p in parameters]
+    )
+
+
 def _check_name(wrapped: type, name: str, signature: Signature) -> None:
     """Raise if the constructor has no parameter `name`."""
     if accepts(signature, name):
@@ -94,6 +115,14 @@ def _check_name(wrapped: type, name: str, signature: Signature) -> None:
 
 def nothing_to_infer(wrapped: type, signature: Signature) -> DefinitionError:
     """The exception for a class none of whose parameters has a rule."""
+    if wrapped.__module__.startswith("torch.nn.modules.") or not signature.parameters:
+        return DefinitionError(
+            compose(
+                f"no parameter of {wrapped.__name__} is known to follow from its input: there is nothing to infer",
+                [("constructor", f"{wrapped.__name__}{signature}")],
+                f"{wrapped.__name__}(...)  # as it is",
+            )
+        )
     return DefinitionError(
         compose(
             f"no parameter of {wrapped.__name__} is known to follow from its input",

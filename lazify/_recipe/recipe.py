@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from lazify._recipe.binding import NOT_GIVEN, binder, required_after_defaults, to_args_kwargs
-from lazify._recipe.checking import Options, accepts, check_rules, nothing_to_infer
+from lazify._recipe.checking import Options, accepts, by_keyword, check_rules, nothing_to_infer
 from lazify._recipe.naming_conventions import Sizes, any_size, conventional, sizes_of
 from lazify._recipe.rules import Axis, Rule, Unknown
 from lazify._recipe.signature_reading import (
@@ -35,7 +35,8 @@ class Recipe:
 
     Attributes:
         wrapped: the class of the module that a lazy instance becomes.
-        options: the normalized `exclude`; together with `wrapped` it identifies the recipe.
+        options: the normalized `exclude`; with `wrapped` and `keyword_only` it identifies the recipe.
+        keyword_only: whether the lazy class takes all its arguments by keyword.
         original_init: the `__init__` of `wrapped`, as it was before `@lazify` replaced it.
         dict_template: the `__dict__` of an instance before `original_init` runs, to be copied.
         original_signature: the parameters of `original_init`, without `self`.
@@ -68,6 +69,7 @@ class Recipe:
 
     wrapped: type[nn.Module]
     options: Options
+    keyword_only: bool
     original_init: Callable[..., None]
     dict_template: dict[str, Any]
     original_signature: Signature
@@ -119,25 +121,26 @@ class Recipe:
         )
 
 
-def compile_recipe(wrapped: type[nn.Module], options: Options, decorated: bool = False) -> Recipe:
+def compile_recipe(
+    wrapped: type[nn.Module], options: Options, decorated: bool = False, keyword_only: bool = False
+) -> Recipe:
     """Recipe for `wrapped`: reads its signatures, chooses the rules and checks them."""
     signature, forward = constructor_signature(wrapped), _forward_signature(wrapped)
     sizes = choose_sizes(wrapped, options, signature, forward)
     chosen, guessed = choose_rules(wrapped, options, signature, forward, sizes)
     rules, extra_parameters = check_rules(wrapped, chosen, signature, forward)
-    with_self = with_optional(_with_self(signature), sizes.optional)
-    kept = {*sizes.optional, *sizes.defaulted}
+    shown = by_keyword(wrapped, signature) if keyword_only else signature
+    with_self, kept = with_optional(_with_self(shown), sizes.optional), {*sizes.optional, *sizes.defaulted}
     dropped = [name for name in rules if name not in kept]
     signature_with_self = without_parameters(with_self, dropped, extra_parameters.values())
     optional = [p.replace(default=None) if p.default is p.empty else p for p in extra_parameters.values()]
     init_name = f"{wrapped.__qualname__ if decorated else 'Lazy' + wrapped.__name__}.__init__"
-    original_new, original_metaclass_call = _original_new(wrapped), _original_metaclass_call(wrapped)
-    is_type_call = original_new is None and original_metaclass_call is None
-    init_takes_keywords = is_type_call and not decorated and not extra_parameters and _takes_keywords(signature)
+    init_takes_keywords = not decorated and not extra_parameters and _takes_keywords(wrapped, signature)
     call_is_default = wrapped.__call__ is nn.Module.__call__
     return Recipe(
         wrapped=wrapped,
         options=options,
+        keyword_only=keyword_only,
         original_init=original_function(wrapped.__init__),
         dict_template=_dict_template(wrapped),
         original_signature=signature,
@@ -152,8 +155,8 @@ def compile_recipe(wrapped: type[nn.Module], options: Options, decorated: bool =
         bind_strictly=binder(signature_with_self, init_name, optional=dropped),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
         init_takes_keywords=init_takes_keywords,
-        original_new=original_new,
-        original_metaclass_call=original_metaclass_call,
+        original_new=_original_new(wrapped),
+        original_metaclass_call=_original_metaclass_call(wrapped),
         call_is_default=call_is_default,
         single_axis=_single_axis(rules, forward) if init_takes_keywords and call_is_default and not guessed else None,
         decorated=decorated,
@@ -177,10 +180,11 @@ def _original_metaclass_call(wrapped: type) -> Callable[..., Any] | None:
     return None if call is type.__call__ else call
 
 
-def _takes_keywords(signature: Signature) -> bool:
-    """Whether every parameter can be passed by keyword."""
+def _takes_keywords(wrapped: type[nn.Module], signature: Signature) -> bool:
+    """Whether `__init__` alone makes an instance, and every parameter can be passed by keyword."""
     by_keyword = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-    return all(p.kind in by_keyword for p in signature.parameters.values())
+    is_type_call = _original_new(wrapped) is None and _original_metaclass_call(wrapped) is None
+    return is_type_call and all(p.kind in by_keyword for p in signature.parameters.values())
 
 
 def choose_sizes(wrapped: type[nn.Module], options: Options, signature: Signature, forward: Signature) -> Sizes:

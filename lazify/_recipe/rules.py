@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-__all__ = ["Axis", "Computed", "Rule", "Unknown", "axis"]
+__all__ = ["Axis", "Computed", "Rule", "Unknown", "axis", "names_read"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,13 @@ class Unknown:
 
 
 Rule: TypeAlias = "Axis | Computed | Unknown"
+
+
+def names_read(rule: Rule) -> list[str]:
+    """The names of the arguments that a function reads as a rule; none for other rules."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = rule.signature.parameters.values() if isinstance(rule, Computed) else ()
+    return [p.name for p in parameters if p.kind not in variadic]
 
 
 def axis(dim: int, *, of: str | None = None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from lazify._lazy_class.tables import ExplainedParameter, html_code, html_table, signatures_html
+from lazify._lazy_class.tables import ExplainedParameter, html_code, html_table, signature_rows, signatures_html
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis
 from lazify.explain.code import CodeWriter, NotExpressibleError
@@ -36,13 +36,16 @@ class ExplainedClass:
     parameters: tuple[ExplainedParameter, ...]
 
     def __str__(self) -> str:
-        rows = [(p.original, p.lazified or f"-- {p.rule}") for p in self.parameters]
+        rows = [(p.original, p.lazified or (p.rule and f"-- {p.rule}")) for p in self._rows()]
         return "\n".join(side_by_side([(f"{self.wrapped.__name__}(", f"{self.name}("), *rows, (")", ")")]))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return signatures_html(self.wrapped.__name__, self.name, self.parameters, {})
+        return signatures_html(self.wrapped.__name__, self.name, self._rows(), {})
+
+    def _rows(self) -> Iterator[ExplainedParameter]:
+        return signature_rows(self.parameters, self.original, self.lazified)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from lazify import axis as axis, lazify as lazify
 from lazify.layers.depth_sep_conv import DepthSepConv2d as DepthSepConv2d, PointwiseConv2d as PointwiseConv2d
 from lazify.layers.ratios import expanded_channels as expanded_channels, reduced_channels as reduced_channels
 __all__ = ['LazyExpansionConv2d', 'LazyExpansionDepthSepConv2d', 'LazyExpansionPointwiseConv2d', 'LazyReductionConv2d', 'LazyReductionDepthSepConv2d', 'LazyReductionPointwiseConv2d']
-_EXPANSION: dict[typing.Any, typing.Any]
-_REDUCTION: dict[typing.Any, typing.Any]
+_EXPANSION: dict[str, typing.Any]
+_REDUCTION: dict[str, typing.Any]
 class _LazyExpansionConv2d(type):
 
     def __call__(cls, kernel_size: int | tuple[int, int], stride: int | tuple[int, int]=1, padding: str | int | tuple[int, int]=0, dilation: int | tuple[int, int]=1, groups: int=1, bias: bool=True, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: typing.Any=None, dtype: typing.Any=None, *, expansion_ratio: float, in_channels: int=..., out_channels: int=...) -> torch.nn.modules.conv.Conv2d:

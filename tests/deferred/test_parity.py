@@ -66,5 +66,5 @@ def test_what_is_refused_loses_nothing(name: str, kind: str) -> None:
         assert_twins(mine, twins)
 
 
-def test_the_table_in_the_readme_is_what_runs() -> None:
+def test_the_table_on_the_page_is_what_runs() -> None:
     assert parity.block() == parity.table()

@@ -214,9 +214,9 @@ def test_command(tmp_path):
     assert "](costs.svg)" in readme.read_text()
 
 
-def test_the_readme_shows_what_was_measured():
+def test_the_page_shows_what_was_measured():
     """`python -m benchmarks --readme`, run after every measurement."""
     results = load(ROOT / "benchmarks" / "results" / "results.json")
-    shown = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert heading(results) in shown
     assert table(results) in shown

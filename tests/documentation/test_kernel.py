@@ -124,6 +124,18 @@ def test_a_subclass_that_inherits_the_constructor_says_what_is_inferred(kernel: 
     assert "`in_channels` from axis(1)" in kernel.tooltip("Documented(")
 
 
+def test_what_is_inferred_stands_once(kernel: Kernel) -> None:
+    """Also where constructor and class have no docstring of their own, and of a subclass that has none."""
+    kernel.define("class Undocumented(Decorated):\n    pass")
+    for name in ("Decorated", "Undocumented", "LazyBlock"):
+        assert kernel.tooltip(f"{name}(").count("Inferred at the first call") == 1
+
+
+def test_the_lazy_class_of_a_decorated_class_is_not_shown_as_a_subclass(kernel: Kernel) -> None:
+    kernel.define("@lazify(exclude='n')\nclass Fresh(torch_nn.Module):\n    def __init__(self, n: int): ...")
+    assert "LazyFresh" not in kernel.tooltip("Fresh(")
+
+
 def test_the_docstring_that_dataclass_writes_is_left_out(kernel: Kernel) -> None:
     kernel.define(
         """

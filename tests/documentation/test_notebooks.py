@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, give the outputs that they show, and their text says what the outputs say.
 
-`PYTHONPATH=tests python tests/documentation/test_notebooks.py --write` runs them and writes the outputs into them.
+`PYTHONPATH=tests python tests/documentation/test_notebooks.py --write` runs them and writes the outputs into them (with
+names behind it: only those).
 """
 
 from __future__ import annotations
@@ -28,7 +29,18 @@ from nbclient import NotebookClient
 from helpers.live_kernel import PATIENCE, environment, manager
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
-NAMES = ["signatures", "tour", "train_digits"]
+NAMES = [
+    "before_the_first_call",
+    "coming_from",
+    "frameworks",
+    "questions",
+    "scale",
+    "signatures",
+    "tour",
+    "train_digits",
+    "types_and_editors",
+    "values_and_rules",
+]
 #: How far numbers may lie apart: training rounds differently on every processor.
 TOLERANCE = {"train_digits": 0.05}
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -221,10 +233,63 @@ def signatures_complete(notebook: Notebook) -> None:
     assert re.search(r"def __call__\(cls, out_channels: int, stride: int ?= ?1", stub)
 
 
+def values_and_rules(notebook: Notebook) -> None:
+    assert (
+        output_of(notebook, "Decorated(3, 64)", "text/plain") == "LazyBlock(in_channels=?, out_channels=3, stride=64)"
+    )
+    assert output_of(notebook, "GuardedBlock(3, 64)").endswith("takes 1 positional argument but 3 were given\n")
+    assert "did you mean 'in_features'?" in output_of(notebook, "Misspelt")
+    assert output_of(notebook, "LazyDigitNet", "text/plain").startswith("Linear(in_features=144")
+    assert "tried:       axis(-1, of='context'): no tensor" in output_of(notebook, "attention = LazyCrossAttention()")
+
+
+def before_the_first_call(notebook: Notebook) -> None:
+    assert output_of(notebook, "AdamW", "text/plain") == "True"
+    assert output_of(notebook, "register_forward_hook").startswith("hook: (2, 8)\nsame object: True")
+    assert output_of(notebook, "nn.Linear(8, 4).weight", "text/plain") == "True"
+    assert output_of(notebook, "load_state_dict") == "<All keys matched successfully>\n"
+    assert output_of(notebook, "deepcopy", "text/plain") == "(False, True)"
+
+
+def scale(notebook: Notebook) -> None:
+    assert output_of(notebook, "eager = ", "text/plain") == "True"
+    assert output_of(notebook, "wide = ") == "68.7 billion parameters on meta\n"
+    assert "does not reach 1 lazy module" in output_of(notebook, "class Branches")
+
+
+def types_and_editors(notebook: Notebook) -> None:
+    stub = output_of(notebook, '"stub"')
+    assert "def __init__(self, out_channels: int, stride: int=1, *, in_channels: int=...) -> None:" in stub
+    assert "block: Block\n" in stub
+
+
+def frameworks(notebook: Notebook) -> None:
+    assert "materialize(model, input)" in output_of(notebook, "except ValueError")
+    assert output_of(notebook, "mse_loss") == "the loss fell: True\n"
+    assert output_of(notebook, "prune", "text/plain") == "16"
+
+
+def coming_from(notebook: Notebook) -> None:
+    assert output_of(notebook, "startswith").startswith("31 lazy classes")
+    assert output_of(notebook, "mobile", "text/plain") == "torch.Size([2, 96, 8, 8])"
+
+
+def questions(notebook: Notebook) -> None:
+    assert output_of(notebook, "vars(model[0])", "text/plain") == "(torch.nn.modules.linear.Linear, [])"
+    assert output_of(notebook, "in_features=3, out", "text/plain") == "False"
+
+
 CLAIMS: dict[str, list[Callable[[Notebook], None]]] = {
+    "before_the_first_call": [before_the_first_call],
+    "coming_from": [coming_from],
+    "frameworks": [frameworks],
+    "questions": [questions],
+    "scale": [scale],
     "signatures": [signatures, signatures_complete],
     "tour": [tour, tour_searches, tour_of_a_model],
     "train_digits": [train_digits, train_digits_learns],
+    "types_and_editors": [types_and_editors],
+    "values_and_rules": [values_and_rules],
 }
 
 
@@ -261,6 +326,7 @@ def test_committed_notebooks_are_executed(name: str) -> None:
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
     for cell in cells:
+        assert max(map(len, cell.source.splitlines())) <= 100
         assert not any(output.output_type == "error" for output in cell.outputs)
         assert cell.outputs or "print(" not in cell.source
         assert not any(output.get("name") == "stderr" for output in cell.outputs), cell.id
@@ -303,8 +369,8 @@ def write(name: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["--write"]:
+    if sys.argv[1:2] != ["--write"]:
         sys.exit(__doc__)
-    for each in NAMES:
+    for each in sys.argv[2:] or NAMES:
         write(each)
         print(NOTEBOOKS / f"{each}.ipynb")

@@ -1,7 +1,7 @@
 """What can be done before the first call: to an eager model, with torch's own lazy layers, with lazify's.
 
     python tests/helpers/parity.py          prints the table
-    python tests/helpers/parity.py --write  puts it into the README
+    python tests/helpers/parity.py --write  puts it into notebooks/parity.md
 
 Every row is run: the operation on the model, then one call, then everything observable is compared with the
 eager model to which the same was done.
@@ -33,9 +33,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from lazify import lazify
 
-__all__ = ["COLUMNS", "MODELS", "OPERATIONS", "README", "block", "compared", "run"]
+__all__ = ["COLUMNS", "MODELS", "OPERATIONS", "PAGE", "block", "compared", "run"]
 
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent.parent / "notebooks" / "parity.md"
 X = torch.linspace(-1, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8)
 Log = list[Any]
 Operation = Callable[[nn.Module, Log], Any]
@@ -369,8 +369,8 @@ BLOCK = re.compile(r"(<!-- parity: python tests/helpers/parity.py --write -->\n)
 
 
 def block() -> str:
-    """What the README shows."""
-    found = BLOCK.search(README.read_text())
+    """The table on the page."""
+    found = BLOCK.search(PAGE.read_text())
     assert found is not None
     return found[2]
 
@@ -379,6 +379,6 @@ if __name__ == "__main__":
     made = table()
     print(made)
     if "--write" in sys.argv[1:]:
-        README.write_text(BLOCK.sub(lambda found: found[1] + made + found[3], README.read_text()))
+        PAGE.write_text(BLOCK.sub(lambda found: found[1] + made + found[3], PAGE.read_text()))
     with suppress(Exception):
         torch._dynamo.reset()

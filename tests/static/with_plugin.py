@@ -270,3 +270,24 @@ lazify(Late, exclude={"in_channels": functools.partial(doubled, factor=3)})(8, o
 lazify(Late, exclude={"in_channels": named})(8, ratio=3)
 lazify(Late, exclude={"in_channels": lambda *rest, **more: 3})(8)
 lazify(Late, exclude={"in_channels": lambda *rest, **more: 3})(8, more=3)  # type: ignore[call-arg]
+
+
+# keyword_only
+ByKeyword = lazify(Block, exclude=["dim", "context_dim"], keyword_only=True)
+assert_type(ByKeyword(heads=4), Block)
+assert_type(ByKeyword(heads=4, scale=0.5, dim=3), Block)
+ByKeyword(4)  # type: ignore[call-arg]
+ByKeyword()  # type: ignore[call-arg]
+lazify(nn.Linear, keyword_only=True)(out_features=3)
+lazify(nn.Linear, keyword_only=True)(3)  # type: ignore[call-arg]
+lazify(nn.Linear, keyword_only=False)(3)
+
+
+@lazify(exclude=["in_channels"], keyword_only=True)
+class Guarded(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+
+
+Guarded(out_channels=64)
+Guarded(3, 64)  # type: ignore[call-arg]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from helpers import type_table
 from lazify.__main__ import main
 
 HERE = Path(__file__).parent.parent / "static"
@@ -186,6 +187,60 @@ def test_stub_beside_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "LazyLinear: _LazyLinear" in (tmp_path / "beside_me.pyi").read_text()
 
 
+INSTANCES = """
+import logging
+import pathlib
+import sys
+from torch import nn
+from lazify import axis, lazify
+
+@lazify(exclude=["n"])
+class Block(nn.Module):
+    def __init__(self, n: int, out: int = 3) -> None:
+        super().__init__()
+        self.l = nn.Linear(n, out)
+
+LazyConv = lazify(nn.Conv2d)
+b = Block(4)
+eager = Block(n=3)
+c = LazyConv(3, 3)
+blocks = [Block(1), Block(2)]
+by_name = {"a": LazyConv(1, 1)}
+mixed = [Block(1), 3]
+nothing: list[int] = []
+logger = logging.getLogger("x")
+path = pathlib.PurePosixPath(".")
+out = sys.stdout
+model = nn.Sequential(Block(1))
+"""
+USES_OF_INSTANCES = """
+from logging import Logger
+from typing_extensions import assert_type
+from torch import nn
+import instances
+from instances import Block
+
+assert_type(instances.b, Block)
+assert_type(instances.eager, Block)
+assert_type(instances.c, nn.Conv2d)
+assert_type(instances.blocks, list[Block])
+assert_type(instances.by_name, dict[str, nn.Conv2d])
+assert_type(instances.logger, Logger)
+assert_type(instances.model, nn.Sequential)
+assert_type(instances.mixed[0], int)  # type: ignore
+"""
+
+
+def test_variables_of_a_module_have_the_types_of_their_values(tmp_path: Path) -> None:
+    stubs, user = tmp_path / "stubs", tmp_path / "user.py"
+    (tmp_path / "instances.py").write_text(INSTANCES)
+    user.write_text(USES_OF_INSTANCES)
+    assert said(["lazify", "stub", "instances", "-o", str(stubs)], PYTHONPATH=f"{tmp_path}:{ROOT}") == ""
+    made = stubs / "instances.pyi"
+    assert mypy(user, made, stubs=stubs) == ""
+    assert pyright(tmp_path, user, made, stubs=stubs) == ""
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [
@@ -198,3 +253,16 @@ def test_stub_errors(module: str, words: str, capsys: pytest.CaptureFixture) -> 
         main(["stub", module])
     assert caught.value.code == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_table_of_types_is_what_the_checkers_say() -> None:
+    """`python tests/helpers/type_table.py --write`: it runs six checks, two of them on stubs."""
+    pytest.importorskip("mypy")
+    pytest.importorskip("pyright")
+    assert type_table.block() == type_table.table()
+
+
+def test_the_table_of_types_has_every_form() -> None:
+    lines = type_table.block().splitlines()
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == [*type_table.FORMS]

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 from mypy import nodes
-from mypy.nodes import ArgKind, Expression, FuncDef, TypeInfo
+from mypy.nodes import ArgKind, FuncDef, TypeInfo
 from mypy.plugin import ClassDefContext, FunctionContext, FunctionSigContext, Plugin
 from mypy.types import CallableType, FunctionLike, Instance, Overloaded, Parameters, Type, get_proper_type
 
-from lazify.typing_support.mypy_plugin.reading import undecorated
+from lazify.typing_support.mypy_plugin.reading import LazifyOptions, undecorated
 from lazify.typing_support.mypy_plugin.signature_change import UNKNOWN_TYPE, RuleParameterType, SignatureChange
 
 __all__ = ["plugin"]
@@ -60,8 +60,8 @@ def _lazy_class(rule_parameter_type: RuleParameterType, context: FunctionContext
     result = get_proper_type(context.default_return_type)
     if not isinstance(result, Instance) or result.type.fullname != LAZY_CLASS:
         return result
-    arguments = dict(zip(context.callee_arg_names, context.args, strict=True))
-    exclude = next(iter(arguments.get("exclude", ())), None)
+    arguments = zip(context.callee_arg_names, context.args, strict=True)
+    options = LazifyOptions.of({name: given[0] for name, given in arguments if name and given})
     constructor = _only_meaningful_overload(get_proper_type(context.arg_types[0][0]))
     if constructor is None:
         return _with_any_parameters(result)
@@ -70,9 +70,9 @@ def _lazy_class(rule_parameter_type: RuleParameterType, context: FunctionContext
 
     def report(message: str) -> None:
         with _errors_reported_despite_overloads(context.api):
-            context.api.fail(message, exclude or context.context)
+            context.api.fail(message, options.exclude or context.context)
 
-    change = SignatureChange.from_source(constructor.type_object(), exclude, report)
+    change = SignatureChange.from_source(constructor.type_object(), options, report)
     if change is None:
         return _with_any_parameters(result)
     changed = change.apply(constructor, rule_parameter_type)
@@ -118,14 +118,14 @@ def _errors_reported_despite_overloads(api: Any) -> Iterator[None]:
 def _store_change(context: ClassDefContext) -> bool:
     """Store with a decorated class what its constructor loses and gains."""
     decorator = context.reason
-    exclude: Expression | None = None
-    if isinstance(decorator, nodes.CallExpr) and "exclude" in decorator.arg_names:
-        exclude = decorator.args[decorator.arg_names.index("exclude")]
+    written = decorator if isinstance(decorator, nodes.CallExpr) else None
+    arguments = zip(written.arg_names, written.args, strict=True) if written else ()
+    options = LazifyOptions.of({name: given for name, given in arguments if name})
 
     def report(message: str) -> None:
-        context.api.fail(message, exclude or decorator)
+        context.api.fail(message, options.exclude or decorator)
 
-    change = SignatureChange.from_source(context.cls.info, exclude, report)
+    change = SignatureChange.from_source(context.cls.info, options, report)
     if change is not None:
         change.store(context.cls.info)
     return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -10,12 +11,23 @@ from mypy import nodes
 from mypy.nodes import ArgKind, Expression, FuncDef, TypeInfo
 from mypy.types import CallableType
 
-__all__ = ["AXIS", "DEFAULT_NOT_CACHED", "excluded", "method_signature", "rule_parameters", "undecorated"]
+__all__ = [
+    "AXIS",
+    "DEFAULT_NOT_CACHED",
+    "POSITIONAL",
+    "LazifyOptions",
+    "excluded",
+    "method_signature",
+    "rule_parameters",
+    "undecorated",
+]
 
 #: The full name of the function `axis`, and the value of a default that is a call of `axis`.
 AXIS = "lazify._recipe.rules.axis"
 #: The value of a default in a signature from mypy's cache, which does not keep defaults.
 DEFAULT_NOT_CACHED: Any = object()
+#: The kinds of parameters that can be passed by position.
+POSITIONAL = (ArgKind.ARG_POS, ArgKind.ARG_OPT)
 PARAMETER_KINDS = {
     ArgKind.ARG_POS: Parameter.POSITIONAL_OR_KEYWORD,
     ArgKind.ARG_OPT: Parameter.POSITIONAL_OR_KEYWORD,
@@ -24,6 +36,26 @@ PARAMETER_KINDS = {
     ArgKind.ARG_NAMED_OPT: Parameter.KEYWORD_ONLY,
     ArgKind.ARG_STAR2: Parameter.VAR_KEYWORD,
 }
+
+
+@dataclass(frozen=True)
+class LazifyOptions:
+    """The options written in a call of `lazify`.
+
+    Attributes:
+        exclude: the expression passed as `exclude`.
+        keyword_only: the value of `keyword_only`; None if it is not written out.
+    """
+
+    exclude: Expression | None
+    keyword_only: bool | None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Expression]) -> LazifyOptions:
+        """The options, from the arguments by keyword."""
+        keyword_only = arguments.get("keyword_only")
+        value = keyword_only is not None and _default_value(keyword_only)
+        return cls(arguments.get("exclude"), value if isinstance(value, bool) else None)
 
 
 def excluded(exclude: Expression | None) -> dict[str, Expression | None] | None:

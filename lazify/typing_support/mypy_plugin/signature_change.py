@@ -17,6 +17,8 @@ from lazify._recipe.torch_nn_table import KNOWN
 from lazify.typing_support.mypy_plugin.reading import (
     AXIS,
     DEFAULT_NOT_CACHED,
+    POSITIONAL,
+    LazifyOptions,
     excluded,
     method_signature,
     rule_parameters,
@@ -61,18 +63,20 @@ class SignatureChange:
         names: the names of all parameters in order, positional-only ones included, whose names mypy does not keep;
             empty for a dataclass, whose constructor mypy generates later.
         takes_any_keyword: whether a rule has parameters that cannot be read, so that any keyword may be one of them.
+        keyword_only: whether the parameters that are left are keyword-only.
     """
 
     dropped: tuple[str, ...]
     added: tuple[AddedParameter, ...] = ()
     names: tuple[str, ...] = ()
     takes_any_keyword: bool = False
+    keyword_only: bool = False
 
     @classmethod
     def from_source(
-        cls, info: TypeInfo, exclude: Expression | None, report: Callable[[str], None]
+        cls, info: TypeInfo, options: LazifyOptions, report: Callable[[str], None]
     ) -> SignatureChange | None:
-        """The change for a class and the expression passed as `exclude`; None if it cannot be read from the source.
+        """The change for a class and the options of `lazify`; None if it cannot be read from the source.
 
         `report` is called with an error message if `exclude` names an unknown parameter.
         """
@@ -80,8 +84,8 @@ class SignatureChange:
         is_dataclass = "dataclass_tag" in info.metadata and "__init__" not in info.names
         constructor = _dataclass_signature(info) if is_dataclass else method_signature(info, "__init__")
         forward = method_signature(info, "forward")
-        rules = excluded(exclude)
-        if rules is None or info.fallback_to_any:
+        rules = excluded(options.exclude)
+        if rules is None or options.keyword_only is None or info.fallback_to_any:
             return None
         dropped = tuple(rules or _default_parameters(info, constructor, forward))
         unknown = [name for name in dropped if name not in constructor.parameters]
@@ -95,7 +99,8 @@ class SignatureChange:
             return None
         added = _added_parameters(rules, {*forward.parameters, *constructor.parameters})
         takes_any_keyword = any(rule_parameters(rule) is None for rule in rules.values())
-        return cls(dropped, added, () if is_dataclass else tuple(constructor.parameters), takes_any_keyword)
+        names = () if is_dataclass else tuple(constructor.parameters)
+        return cls(dropped, added, names, takes_any_keyword, options.keyword_only)
 
     @classmethod
     def of_decorated(cls, info: TypeInfo) -> SignatureChange | None:
@@ -104,7 +109,9 @@ class SignatureChange:
             if METADATA_KEY in base.metadata:
                 stored = base.metadata[METADATA_KEY]
                 added = tuple(AddedParameter(**each) for each in stored["added"])
-                return cls(tuple(stored["dropped"]), added, tuple(stored["names"]), stored["takes_any_keyword"])
+                return cls(
+                    **{**stored, "dropped": tuple(stored["dropped"]), "names": tuple(stored["names"]), "added": added}
+                )
             if "__init__" in base.names:
                 return None
         return None
@@ -118,7 +125,7 @@ class SignatureChange:
         arguments = [*zip(constructor.arg_types, constructor.arg_kinds, constructor.arg_names, strict=True)]
         names = self.names if len(self.names) == len(arguments) else [None] * len(arguments)
         named = [(each, each[2] or name) for each, name in zip(arguments, names, strict=True)]
-        kept = [argument for argument, name in named if name not in self.dropped]
+        kept = [self._kept(argument, name) for argument, name in named if name not in self.dropped]
         double_star = [argument for argument in kept if argument[1] == ArgKind.ARG_STAR2]
         if self.takes_any_keyword and not double_star:
             double_star = [(UNKNOWN_TYPE, ArgKind.ARG_STAR2, "rules")]
@@ -132,6 +139,15 @@ class SignatureChange:
             arg_types=[each[0] for each in changed],
             arg_kinds=[each[1] for each in changed],
             arg_names=[each[2] for each in changed],
+        )
+
+    def _kept(self, argument: tuple[Type, ArgKind, str | None], name: str | None) -> tuple[Type, ArgKind, str | None]:
+        """A parameter that is left; keyword-only if all are."""
+        type_, kind, _ = argument
+        return (
+            (type_, _keyword_kind(kind == ArgKind.ARG_POS), name)
+            if self.keyword_only and kind in POSITIONAL
+            else argument
         )
 
 

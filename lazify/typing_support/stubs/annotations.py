@@ -6,7 +6,7 @@ import ast
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from inspect import Parameter
 from types import ModuleType
 from typing import Any
@@ -20,12 +20,13 @@ from lazify.typing_support.stubs.syntax import ANY
 
 __all__ = ["AnnotationWriter"]
 
-#: The annotation of a builtin container.
+#: The annotation of a builtin container, from the types of its keys or elements, and of its values.
 GENERIC_BUILTINS: Mapping[type, str] = {
-    list: f"list[{ANY}]",
-    set: f"set[{ANY}]",
-    tuple: f"tuple[{ANY}, ...]",
-    dict: f"dict[{ANY}, {ANY}]",
+    list: "list[{0}]",
+    set: "set[{0}]",
+    frozenset: "frozenset[{0}]",
+    tuple: "tuple[{0}, ...]",
+    dict: "dict[{0}, {1}]",
 }
 #: The values of which the class says nothing: types, functions and modules.
 UNTYPED_VALUES = (type(None), type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
@@ -75,14 +76,16 @@ class AnnotationWriter:
         module_name, name = str(cls.__module__), str(cls.__qualname__)
         if module_name == "builtins":
             return name
+        package = module_name.split(".")[0]
+        if package != self.module.__name__.split(".")[0]:  # a class of `pathlib._local` is one of `pathlib`
+            module_name = module_name.partition("._")[0]
         found: Any = sys.modules.get(module_name)
         for part in name.split("."):
             found = getattr(found, part, None)
-        if found is not cls:
+        if found is not cls or module_name.startswith("_"):
             return ANY
         if module_name == self.module.__name__:
             return name
-        package = module_name.split(".")[0]
         if vars(self.module).get(package, sys.modules[package]) is sys.modules[package]:
             self.imports.add(f"import {module_name}")
             return f"{module_name}.{name}"
@@ -91,11 +94,22 @@ class AnnotationWriter:
         return f"{alias}.{name}"
 
     def type_of_value(self, value: Any) -> str:
-        """The annotation of a variable that has this value at run time."""
+        """The annotation of a variable that has this value at run time; a lazy instance has the wrapped class."""
         if isinstance(value, UNTYPED_VALUES):
             return ANY
-        cls = type(value)
-        return GENERIC_BUILTINS.get(cls) or (ANY if _is_generic(cls) else self.class_name(cls))
+        if isinstance(value, LazyInstance):
+            return self.annotation(getattr(value, RECIPE).wrapped)
+        if (form := GENERIC_BUILTINS.get(type(value))) is not None:
+            values = value.values() if isinstance(value, dict) else ()
+            return form.format(self._common_type(value), self._common_type(values))
+        return ANY if _is_generic(type(value)) else self.class_name(type(value))
+
+    def _common_type(self, values: Iterable[Any]) -> str:
+        """The type of all values if they are of one class; containers in containers are left open."""
+        by_class = {type(each): each for each in values}
+        if len(by_class) != 1 or by_class.keys() & GENERIC_BUILTINS.keys():
+            return ANY
+        return self.type_of_value(*by_class.values())
 
     def type_of_expression(self, value: ast.expr | None, argument_annotations: Mapping[str, str]) -> str:
         """The type of a constant, of an argument or of a call of a class; `typing.Any` for other expressions.
