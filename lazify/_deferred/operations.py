@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from lazify._module_tree import own_tensors, walk
+from lazify._torch import methods_of_modules
 
 __all__ = [
     "CONVERTING",
@@ -150,8 +151,8 @@ def conversion_from_closure(function: Any) -> Operation | None:
     return Operation(name, (), kwargs) if name in CONVERTING else None
 
 
-for _name in (*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING):
-    setattr(RecordsOperations, _name, _recorded(getattr(nn.Module, _name)))
+for _name, _method in methods_of_modules((*DEFERRED, *CONVERTING, *IMMEDIATE, *HOOKING)).items():
+    setattr(RecordsOperations, _name, _recorded(_method))
 
 
 def own_methods(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:
