@@ -16,6 +16,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import Self
 
@@ -34,6 +35,7 @@ __all__ = [
     "OLDEST_SUPPORTED",
     "FakeMode",
     "FakeTensor",
+    "FunctionMode",
     "active_fake_mode",
     "any_autocast",
     "default_device",
@@ -100,14 +102,10 @@ class _Missing:
         return (type("Missing", (), {"__init__": self._refuse}),)
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
-def _private(name: str, convert: Callable[[Any], Any] = _same) -> Any:
+def _private(name: str) -> Any:
     """What the dotted name stands for in the installed torch."""
     try:
-        return convert(pkgutil.resolve_name(name))
+        return pkgutil.resolve_name(name)
     except (ImportError, AttributeError):
         return _Missing(name)
 
@@ -210,6 +208,18 @@ push_function_mode = _private("torch._C._push_on_torch_function_stack")
 #: () -> a context in which neither function modes nor tensor subclasses are asked.
 no_torch_function = _private("torch._C.DisableTorchFunction")
 
+
+class FunctionMode(TorchFunctionMode):
+    """A function mode that comes off the stack at its end, also where code inside has set a default device.
+
+    (That is a function mode, too. Before 2.6 it lies above this one, since then below.)
+    """
+
+    def __exit__(self, *raised: object) -> None:
+        while pop_function_mode() is not self:
+            pass
+
+
 _device = _private("torch.utils._device")
 _device_context = _private("torch._GLOBAL_DEVICE_CONTEXT")
 _function_mode_stack = _private("torch.overrides._get_current_function_mode_stack")
@@ -246,13 +256,17 @@ def without_default_device() -> Iterator[None]:
             _device.CURRENT_DEVICE = current
 
 
-def _hooks_not_told(ignore_is_tracing: bool) -> tuple[()]:
-    """Before 2.7 torch does not say whether there are any: neither a pair nor None."""
-    return ()
+def _hooks_on_without_showing(ignore_is_tracing: bool) -> tuple[()] | None:
+    """Before 2.7: an empty tuple in place of a pair. Hooks cannot be disallowed where there are some."""
+    try:
+        with torch.autograd.graph.disable_saved_tensors_hooks("lazify asks whether there are any"):
+            return None
+    except RuntimeError:
+        return ()
 
 
 #: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
-saved_tensors_hooks_on: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", _hooks_not_told)
+saved_tensors_hooks_on: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", _hooks_on_without_showing)
 
 #: The code of activation checkpointing: of the kind that runs what it is given without gradients first; and of the
 #: function for both kinds, as the other kind is known by its hooks on saved tensors only where torch tells of them.
@@ -301,8 +315,7 @@ def in_fake_mode() -> bool:
 def is_made_here(tensor: torch.Tensor) -> bool:
     """Whether a tensor made now, with nothing said, would be on the device of this one.
 
-    A default device is a function mode: without modes it is the CPU. (`default_device()` alone would say the same in
-    microseconds instead of a fraction of one.)
+    A default device is a function mode: without modes it is the CPU, in a fraction of a microsecond.
     """
     if not function_modes():
         return tensor.is_cpu
@@ -324,10 +337,12 @@ NEEDS_VALUES = frozenset(
 _WORDS = (
     "fake tensor",
     "FakeTensor",
+    "FunctionMode",
     "Cannot access data pointer",
     "no fake impl",
     "Could not run '",
     "is not supported for tensor subclasses",  # `numpy()`
+    "'NoneType' object has no attribute 'create_unbacked_symint'",  # `tolist()`, `unique()` before 2.5
 )
 
 
@@ -339,7 +354,7 @@ def fakes_cannot_follow(error: BaseException) -> bool:
 
 
 #: What torch does to uninitialized tensors: changes of dtype and device.
-ALLOWED_ON_UNINITIALIZED = _private("torch.nn.UninitializedParameter._allowed_methods", frozenset)
+ALLOWED_ON_UNINITIALIZED = _private("torch.nn.UninitializedParameter._allowed_methods")
 
 #: () -> a context in which tensor subclasses are handled as plain tensors.
 without_torch_function = _private("torch._C.DisableTorchFunctionSubclass")

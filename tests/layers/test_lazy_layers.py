@@ -98,7 +98,7 @@ def test_gradients_reach_every_parameter_and_the_input(case):
 with_even_kernel = [(case, {"kernel_size": 4}) for case in CASES if "kernel_size" in case.takes]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize(
     ("case", "given"),
     [
@@ -117,7 +117,7 @@ def test_scripted_and_exported(case, given):
 
 
 @every_case
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_scripted_in_training(case):
     module = case.lazy()
     module(X)
