@@ -175,7 +175,7 @@ MODULE_CALL = torch.nn.Module.__call__
 def methods_of_modules(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
     """Name -> method of `nn.Module`, of the names that the installed torch has there.
 
-    From 2.5: `set_submodule`, `register_state_dict_post_hook`, `register_load_state_dict_pre_hook`. From 2.6: `mtia`.
+    From 2.5: `mtia`, `set_submodule`, `register_state_dict_post_hook`, `register_load_state_dict_pre_hook`.
     """
     return {name: getattr(torch.nn.Module, name) for name in names if hasattr(torch.nn.Module, name)}
 
@@ -212,7 +212,7 @@ no_torch_function = _private("torch._C.DisableTorchFunction")
 class FunctionMode(TorchFunctionMode):
     """A function mode that comes off the stack at its end, also where code inside has set a default device.
 
-    (That is a function mode, too. Before 2.6 it lies above this one, since then below.)
+    (That is a function mode, too. Before 2.5 it lies above this one, since then below.)
     """
 
     def __exit__(self, *raised: object) -> None:
@@ -257,7 +257,7 @@ def without_default_device() -> Iterator[None]:
 
 
 def _hooks_on_without_showing(ignore_is_tracing: bool) -> tuple[()] | None:
-    """Before 2.7: an empty tuple in place of a pair. Hooks cannot be disallowed where there are some."""
+    """Before 2.8: an empty tuple in place of a pair. Hooks cannot be disallowed where there are some."""
     try:
         with torch.autograd.graph.disable_saved_tensors_hooks("lazify asks whether there are any"):
             return None

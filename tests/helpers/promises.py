@@ -155,7 +155,7 @@ def torchs_linear_reads_its_size() -> bool:
 
 
 def breaks_without_bias(kind: Kind, ns: ModuleType) -> bool:
-    """Torch's lazy norms, before norms had the option `bias` (2.13)."""
+    """Torch's lazy norms, before norms had the option `bias` (2.12)."""
     return ns is torchs and kind.is_norm and "bias" not in inspect.signature(kind.eager_class).parameters
 
 

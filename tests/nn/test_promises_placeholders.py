@@ -50,7 +50,7 @@ def test_parameters_and_statistics_are_uninitialized(kind: Kind, ns: ModuleType)
 
 @both(NORMS)
 def test_what_the_options_leave_out_is_none(kind: Kind, ns: ModuleType) -> None:
-    takes_bias = "bias" in inspect.signature(kind.eager_class).parameters  # from 2.13
+    takes_bias = "bias" in inspect.signature(kind.eager_class).parameters  # from 2.12
     for bias, affine, track in itertools.product((True, False)[: 1 + takes_bias], (True, False), (True, False)):
         options = {"affine": affine, "track_running_stats": track, **({"bias": bias} if takes_bias else {})}
         module, twin = kind.lazy(ns, **options), kind.eager(**options)

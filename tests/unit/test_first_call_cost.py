@@ -20,7 +20,7 @@ def test_a_first_call_is_short() -> None:
     LazyConv2d(4, 3, padding=1)(image)  # what is bound once for all
     home = os.path.dirname(package.__file__)
     ran: list[str] = []
-    asks_for_hooks = getattr(saved_tensors_hooks_on, "__code__", None)  # from 2.7 a function of torch itself
+    asks_for_hooks = getattr(saved_tensors_hooks_on, "__code__", None)  # from 2.8 a function of torch itself
 
     def watch(frame: types.FrameType, event: str, _: object) -> None:
         its_own = frame.f_code.co_filename.startswith(home) and frame.f_code is not asks_for_hooks
