@@ -45,6 +45,14 @@ for name, extras in ("torch", [""]), ("torch-lazify", ["", "test", "demo"]):
 """
 
 
+#: No constraint, whoever set it, for the packages and for what builds them.
+FREE_PIP = {
+    "PIP_CONSTRAINT": os.devnull,
+    "PIP_BUILD_CONSTRAINT": os.devnull,
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
+
+
 class Failure(Exception):
     """Something that had to be done before the tests, and could not be."""
 
@@ -102,7 +110,7 @@ def call(*command: object, quiet: bool = True, **environment: str) -> str:
     done = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
-        env={**os.environ, "PIP_CONSTRAINT": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **environment},
+        env={**os.environ, **FREE_PIP, **environment},
         text=True,
         stdout=subprocess.PIPE if quiet else None,
         stderr=subprocess.PIPE if quiet else None,

@@ -10,7 +10,6 @@ from torch import nn
 
 from helpers.modules import ConvBlock, LazyConv2d, LazyConvBlock, LazyLinear, Odd
 from helpers.twins import assert_twins
-from helpers.versions import IS_2_4
 from lazify import is_lazy, lazify
 
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 6 * 6).reshape(2, 3, 6, 6)
@@ -61,8 +60,7 @@ def test_after_the_call_every_tool_sees_the_plain_module() -> None:
     model(IMAGES)
     model.eval()
     out = model(IMAGES)
-    if not IS_2_4:  # it refuses a forward that counts its calls in a buffer
-        torch.testing.assert_close(torch.export.export(model, (IMAGES,)).module()(IMAGES), out)
+    torch.testing.assert_close(torch.export.export(model, (IMAGES,), strict=False).module()(IMAGES), out)
     torch.testing.assert_close(torch.fx.symbolic_trace(model)(IMAGES), out)
     state = {name: each.detach() for name, each in model.named_parameters()}
     torch.testing.assert_close(torch.func.functional_call(model, state, (IMAGES,)), out)

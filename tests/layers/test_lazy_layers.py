@@ -112,7 +112,7 @@ def test_scripted_and_exported(case, given):
     module.eval()
     out = module(X)
     torch.testing.assert_close(torch.jit.script(module)(X), out)
-    torch.testing.assert_close(torch.export.export(module, (X,)).module()(X), out)
+    torch.testing.assert_close(torch.export.export(module, (X,), strict=False).module()(X), out)
     torch.testing.assert_close(torch.fx.symbolic_trace(module)(X), out)
 
 
