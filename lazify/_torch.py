@@ -68,7 +68,6 @@ __all__ = [
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-
 #: The oldest torch that lazify supports, and the newest that its tests have run with.
 OLDEST_SUPPORTED, NEWEST_TESTED = "2.4.1", "2.15.0"
 
@@ -265,8 +264,9 @@ def _hooks_on_without_showing(ignore_is_tracing: bool) -> tuple[()] | None:
         return ()
 
 
+_of_autograd = getattr(torch._C, "_autograd", None)
 #: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
-saved_tensors_hooks_on: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", _hooks_on_without_showing)
+saved_tensors_hooks_on: Any = getattr(_of_autograd, "_top_saved_tensors_default_hooks", _hooks_on_without_showing)
 
 #: The code of activation checkpointing: of the kind that runs what it is given without gradients first; and of the
 #: function for both kinds, as the other kind is known by its hooks on saved tensors only where torch tells of them.
