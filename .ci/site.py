@@ -37,6 +37,7 @@ PAGES = {
     "notebooks/questions.ipynb": ("questions.html", "Questions and answers"),
     "notebooks/parity.md": ("parity.html", "Parity table"),
     "notebooks/types.md": ("types.html", "Table of types"),
+    "notebooks/versions.md": ("versions.html", "Versions"),
     "benchmarks/README.md": ("benchmarks.html", "What it costs"),
     "lazify/README.md": ("api.html", "API"),
     ".github/CHANGELOG.md": ("changelog.html", "Changes"),

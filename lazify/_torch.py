@@ -1,84 +1,90 @@
-"""Every private name of torch that lazify touches, in one place; a test looks at each of them."""
+"""Every private name of torch that lazify touches, and every difference between versions of torch, in one place.
+
+A test looks at each of them. The versions in the comments are the first that have a name, or do what is said.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import pkgutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar, cast
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import torch
-from torch import _tensor_str
-from torch._C import _autograd
-from torch._C._dynamo import eval_frame as _eval_frame
-
-# () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None
-from torch._C._functorch import is_functorch_wrapped_tensor as is_transformed
-from torch._C._functorch import peek_interpreter_stack as inside_transform
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as outside_transforms
-from torch._guards import active_fake_mode
-from torch._subclasses import fake_tensor as _fake
-from torch._subclasses.fake_tensor import FakeTensor
-from torch._subclasses.fake_tensor import unset_fake_temporarily as unset_fake_mode
-from torch.jit._trace import TracedModule
-from torch.nn.modules import module as _module
-from torch.nn.utils._named_member_accessor import NamedMemberAccessor
-from torch.utils import _device
-from torch.utils import checkpoint as _checkpoint
-from torch.utils._mode_utils import no_dispatch
-from torch.utils._python_dispatch import _disable_current_modes as without_dispatch_modes
-from torch.utils._pytree import tree_map_only
+from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
 from typing_extensions import Self
 
-__all__ = [
-    "ALLOWED_ON_UNINITIALIZED",
-    "BACKEND_SETTINGS",
-    "COMPILED_CALL",
-    "DYNAMO_HOOK",
-    "FAKE_LOGGERS",
-    "FOLLOWING_PATHS",
-    "GLOBAL_HOOKS",
-    "GLOBAL_PRE_HOOKS",
-    "JIT_TRACES",
-    "MODULE_CALL",
-    "PRINT_OPTIONS",
-    "FakeMode",
-    "FakeTensor",
-    "active_fake_mode",
-    "any_autocast",
-    "fakes_cannot_follow",
-    "function_modes",
-    "in_fake_mode",
-    "inside_transform",
-    "is_fx_tracing",
-    "is_made_here",
-    "is_shared_with_autograd",
-    "is_transformed",
-    "load_fakes",
-    "no_dispatch",
-    "no_torch_function",
-    "outside_transforms",
-    "pop_function_mode",
-    "push_function_mode",
-    "recomputed_later",
-    "saved_tensors_hooks_on",
-    "set_versions",
-    "skip_dynamo",
-    "tree_map_only",
-    "unset_fake_mode",
-    "without_default_device",
-    "without_dispatch_modes",
-    "without_symbolic_sizes",
-    "without_torch_function",
-]
+from lazify.errors import UnsupportedTorchError, compose
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
+#: The oldest torch that lazify supports, and the newest that its tests have run with.
+OLDEST_SUPPORTED, NEWEST_TESTED = "2.4.1", "2.15.0"
 
-class FakeMode(_fake.FakeTensorMode):
+
+# ---------------------------------------------------------------------------------------------
+# Private names, which any release of torch may move
+
+
+class _Missing:
+    """Stands for a private name that the installed torch does not have. Its first use is an error that says so."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        version = sys.modules["lazify"].__version__
+        raise UnsupportedTorchError(
+            compose(
+                f"torch has no {self._name}, which lazify uses here",
+                [
+                    ("torch", torch.__version__),
+                    ("lazify", f"{version}, tested with torch {OLDEST_SUPPORTED} to {NEWEST_TESTED}"),
+                ],
+                f"pip install --upgrade torch-lazify  # or: pip install torch=={NEWEST_TESTED}",
+            )
+        )
+
+    __call__ = __bool__ = __iter__ = __contains__ = __instancecheck__ = __getattr__ = _refuse
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return (type("Missing", (), {"__init__": self._refuse}),)
+
+
+def _private(name: str) -> Any:
+    """What the dotted name stands for in the installed torch."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return _Missing(name)
+
+
+if TYPE_CHECKING:
+    from torch._subclasses.fake_tensor import FakeTensor as FakeTensor
+    from torch._subclasses.fake_tensor import FakeTensorMode
+else:
+    FakeTensor = _private("torch._subclasses.fake_tensor.FakeTensor")
+    FakeTensorMode = _private("torch._subclasses.fake_tensor.FakeTensorMode")
+
+unset_fake_mode = _private("torch._subclasses.fake_tensor.unset_fake_temporarily")
+active_fake_mode = _private("torch._guards.active_fake_mode")
+no_dispatch = _private("torch.utils._mode_utils.no_dispatch")
+without_dispatch_modes = _private("torch.utils._python_dispatch._disable_current_modes")
+tree_map_only = _private("torch.utils._pytree.tree_map_only")
+
+#: () -> the innermost of `torch.func.grad`, `vmap`, ... that is under way, or None.
+inside_transform = _private("torch._C._functorch.peek_interpreter_stack")
+outside_transforms = _private("torch._functorch.pyfunctorch.temporarily_clear_interpreter_stack")
+is_transformed = _private("torch._C._functorch.is_functorch_wrapped_tensor")
+
+
+class FakeMode(FakeTensorMode):
     """Operations on fake tensors: shapes and types without values.
 
     In such a mode a parameter is a fake tensor, too, and `copy.deepcopy` of one copies its `__dict__`, the mode
@@ -95,38 +101,50 @@ class FakeMode(_fake.FakeTensorMode):
 #: `nn.Module.__call__` goes through this attribute of the instance where it is set (`Module.compile` does).
 COMPILED_CALL = "_compiled_call_impl"
 
-#: Dynamo takes a module with this attribute for lazy, and calls its `_infer_parameters` before tracing it.
+#: Dynamo takes a module with this attribute for lazy, and calls its `_infer_parameters` before tracing it. (From 2.14
+#: only where the attribute is not None.)
 DYNAMO_HOOK = "_initialize_hook"
 
 #: What `register_module_forward_pre_hook` fills: hooks that may change the arguments of any call.
-GLOBAL_PRE_HOOKS = _module._global_forward_pre_hooks
+GLOBAL_PRE_HOOKS: dict[int, Any] = _private("torch.nn.modules.module._global_forward_pre_hooks")
 
 #: The dicts of hooks that see every module of the process.
-GLOBAL_HOOKS: tuple[dict[int, Any], ...] = (
-    _module._global_forward_pre_hooks,
-    _module._global_forward_hooks,
-    _module._global_backward_pre_hooks,
-    _module._global_backward_hooks,
-    _module._global_buffer_registration_hooks,
-    _module._global_module_registration_hooks,
-    _module._global_parameter_registration_hooks,
+GLOBAL_HOOKS: tuple[dict[int, Any], ...] = tuple(
+    _private(f"torch.nn.modules.module._global_{kind}_hooks")
+    for kind in """
+        forward_pre forward backward_pre backward buffer_registration module_registration parameter_registration
+    """.split()
 )
 
 #: The code of what follows dotted paths to submodules.
-FOLLOWING_PATHS = frozenset({torch.nn.Module.get_submodule.__code__, NamedMemberAccessor.get_submodule.__code__})
+FOLLOWING_PATHS = frozenset(
+    {
+        torch.nn.Module.get_submodule.__code__,
+        _private("torch.nn.utils._named_member_accessor.NamedMemberAccessor.get_submodule.__code__"),
+    }
+)
 
 #: The code of `torch.jit.trace` that reads the parameters of a module.
-JIT_TRACES = inspect.unwrap(TracedModule.__init__).__code__
+_traced_module = _private("torch.jit._trace.TracedModule.__init__")
+JIT_TRACES = None if isinstance(_traced_module, _Missing) else inspect.unwrap(_traced_module).__code__
 
 #: `nn.Module.__call__`, while nothing has exchanged it.
 MODULE_CALL = torch.nn.Module.__call__
 
-#: () -> bool, over all device types at once.
-any_autocast: Any = torch._C._is_any_autocast_enabled
 
+def methods_of_modules(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
+    """Name -> method of `nn.Module`, of the names that the installed torch has there.
+
+    From 2.5: `mtia`, `set_submodule`, `register_state_dict_post_hook`, `register_load_state_dict_pre_hook`.
+    """
+    return {name: getattr(torch.nn.Module, name) for name in names if hasattr(torch.nn.Module, name)}
+
+
+#: () -> bool, over all device types at once.
+any_autocast = _private("torch._C._is_any_autocast_enabled")
 
 #: () -> how many function modes there are; a default device is one.
-function_modes: Any = torch._C._len_torch_function_stack
+function_modes = _private("torch._C._len_torch_function_stack")
 
 
 @functools.cache
@@ -149,7 +167,8 @@ def _pairs() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None]]]:
         mkldnn_deterministic nnpack_enabled float32_matmul_precision
     """
     for name in names.split():
-        yield getattr(torch._C, f"_get_{name}"), getattr(torch._C, f"_set_{name}")
+        if hasattr(torch._C, f"_get_{name}"):  # `mkldnn_deterministic` from 2.5 or later
+            yield getattr(torch._C, f"_get_{name}"), getattr(torch._C, f"_set_{name}")
     for name in ("flash", "mem_efficient", "math", "cudnn"):
         yield getattr(torch._C, f"_get_{name}_sdp_enabled"), getattr(torch._C, f"_set_sdp_use_{name}")
 
@@ -158,47 +177,106 @@ def _pairs() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None]]]:
 BACKEND_SETTINGS = tuple(_pairs())
 
 #: What `torch.set_printoptions` changes.
-PRINT_OPTIONS = _tensor_str.PRINT_OPTS
+PRINT_OPTIONS = _private("torch._tensor_str.PRINT_OPTS")
 
 #: Take the innermost function mode off this thread's stack, and put one on.
-pop_function_mode: Any = torch._C._pop_torch_function_stack
-push_function_mode: Any = torch._C._push_on_torch_function_stack
+pop_function_mode = _private("torch._C._pop_torch_function_stack")
+push_function_mode = _private("torch._C._push_on_torch_function_stack")
 
 #: () -> a context in which neither function modes nor tensor subclasses are asked.
-no_torch_function: Any = torch._C.DisableTorchFunction
+no_torch_function = _private("torch._C.DisableTorchFunction")
+
+
+class FunctionMode(TorchFunctionMode):
+    """A function mode that comes off the stack at its end, also where code inside has set a default device.
+
+    (That is a function mode, too. Before 2.5 it lies above this one, since then below.)
+    """
+
+    def __exit__(self, *raised: object) -> None:
+        while pop_function_mode() is not self:
+            pass
+
+
+_device = _private("torch.utils._device")
+_device_context = _private("torch._GLOBAL_DEVICE_CONTEXT")
+_function_mode_stack = _private("torch.overrides._get_current_function_mode_stack")
+
+
+def default_device() -> torch.device:
+    """Where a tensor is made of which nothing else is said.
+
+    (`torch.get_default_device()` sees `with torch.device(...)` from 2.9, and works after `set_default_device(None)`
+    from 2.10.)
+    """
+    modes = (mode for mode in reversed(_function_mode_stack()) if isinstance(mode, _device.DeviceContext))
+    context = next(modes, None) or getattr(_device_context, "device_context", None)
+    if context is None:
+        return torch.device("cpu")
+    device: torch.device = context.device
+    if device.index is not None or device.type in ("cpu", "meta"):
+        return device
+    with no_torch_function(), without_dispatch_modes():
+        return torch.empty(0, device=device).device  # with the index of the current one
 
 
 @contextmanager
 def without_default_device() -> Iterator[None]:
     """This thread has no `set_default_device` inside, and the one that it had after."""
-    context = torch._GLOBAL_DEVICE_CONTEXT
-    before, current = getattr(context, "device_context", None), _device.CURRENT_DEVICE
-    context.device_context = None
+    before, current = dict(vars(_device_context)), _device.CURRENT_DEVICE
+    vars(_device_context).clear()  # None in its place is an error of `torch.get_default_device` before 2.10
     try:
         yield
     finally:
-        context.device_context = before
+        vars(_device_context).clear()
+        vars(_device_context).update(before)
         if _device.CURRENT_DEVICE is not current:
             _device.CURRENT_DEVICE = current
 
 
+def _hooks_on_without_showing(ignore_is_tracing: bool) -> tuple[()] | None:
+    """Before 2.8: an empty tuple in place of a pair. Hooks cannot be disallowed where there are some."""
+    try:
+        with torch.autograd.graph.disable_saved_tensors_hooks("lazify asks whether there are any"):
+            return None
+    except RuntimeError:
+        return ()
+
+
+_of_autograd = getattr(torch._C, "_autograd", None)
+#: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
+saved_tensors_hooks_on: Any = getattr(_of_autograd, "_top_saved_tensors_default_hooks", _hooks_on_without_showing)
+
+#: The code of activation checkpointing: of the kind that runs what it is given without gradients first; and of the
+#: function for both kinds, as the other kind is known by its hooks on saved tensors only where torch tells of them.
+_CHECKPOINTING = (
+    _private("torch.utils.checkpoint.CheckpointFunction.forward.__code__"),
+    inspect.unwrap(checkpoint).__code__,
+)
+
+
 def recomputed_later() -> bool:
     """Whether activation checkpointing is going to run this code again, with the random numbers of this time."""
-    if (hooks := saved_tensors_hooks_on(True)) is not None:
-        return getattr(hooks[0], "__module__", None) == _checkpoint.__name__
-    if torch.is_grad_enabled():
+    if hooks := saved_tensors_hooks_on(True):
+        return getattr(hooks[0], "__module__", None) == checkpoint.__module__
+    if hooks is None and torch.is_grad_enabled():
         return False
-    frame = sys._getframe(1)  # the other kind of checkpointing runs it without gradients first
-    while frame is not None and frame.f_code is not _checkpoint.CheckpointFunction.forward.__code__:
-        frame = frame.f_back  # type: ignore[assignment]
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code not in _CHECKPOINTING:
+        frame = frame.f_back
     return frame is not None
 
 
-#: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
-saved_tensors_hooks_on: Any = _autograd._top_saved_tensors_default_hooks
+_set_versions = _private("torch._C._autograd._unsafe_set_version_counter")
 
-#: (tensors, numbers): set how often each is said to have been changed in place.
-set_versions: Any = _autograd._unsafe_set_version_counter
+
+def set_versions(tensors: tuple[torch.Tensor, ...], versions: tuple[int, ...]) -> None:
+    """Set how often each tensor is said to have been changed in place."""
+    try:
+        _set_versions(tensors, versions)
+    except TypeError:  # before 2.7 one tensor at a time
+        for tensor, version in zip(tensors, versions, strict=True):
+            _set_versions(tensor, version)
 
 
 def is_fx_tracing(*arguments: Any) -> bool:
@@ -216,58 +294,63 @@ def in_fake_mode() -> bool:
 def is_made_here(tensor: torch.Tensor) -> bool:
     """Whether a tensor made now, with nothing said, would be on the device of this one.
 
-    A default device is a function mode: without modes it is the CPU. (`torch.get_default_device()` alone
-    would say the same in microseconds instead of a fraction of one.)
+    A default device is a function mode: without modes it is the CPU, in a fraction of a microsecond.
     """
     if not function_modes():
         return tensor.is_cpu
-    return tensor.device == torch.get_default_device()
+    return tensor.device == default_device()
 
 
 #: Loggers that report every failed operation on fake tensors as an error.
 FAKE_LOGGERS = ("torch._subclasses.fake_tensor",)
 
-_NEEDS_VALUES = (
-    _fake.DataDependentOutputException,
-    _fake.DynamicOutputShapeException,
-    _fake.UnsupportedFakeTensorException,
-    _fake.UnsupportedOperatorException,
-    RecursionError,  # operations on sparse fakes call each other
+#: Names of the classes of errors that say so.
+NEEDS_VALUES = frozenset(
+    """
+    DataDependentOutputException DynamicOutputShapeException UnsupportedFakeTensorException
+    UnsupportedOperatorException GuardOnDataDependentSymNode
+    """.split()
 )
-
 
 #: Of errors that have no class of their own.
 _WORDS = (
     "fake tensor",
     "FakeTensor",
+    "FunctionMode",
     "Cannot access data pointer",
     "its data is not allocated yet",
     "no fake impl",
     "Could not run '",
     "is not supported for tensor subclasses",  # `numpy()`
+    "'NoneType' object has no attribute 'create_unbacked_symint'",  # `tolist()`, `unique()` before 2.5
 )
 
 
 def fakes_cannot_follow(error: BaseException) -> bool:
     """Whether a run on fake tensors failed only because values, not shapes, decide how it goes on."""
-    if isinstance(error, _NEEDS_VALUES) or type(error).__name__ == "GuardOnDataDependentSymNode":
+    if isinstance(error, RecursionError):  # operations on sparse fakes call each other
+        return True
+    if any(cls.__name__ in NEEDS_VALUES for cls in type(error).__mro__):
         return True
     return any(words in str(error) for words in _WORDS)
 
 
 #: What torch does to uninitialized tensors: changes of dtype and device.
-ALLOWED_ON_UNINITIALIZED = frozenset(torch.nn.UninitializedParameter._allowed_methods)  # type: ignore[attr-defined]
+ALLOWED_ON_UNINITIALIZED = _private("torch.nn.UninitializedParameter._allowed_methods")
 
 #: () -> a context in which tensor subclasses are handled as plain tensors.
-without_torch_function: Any = torch._C.DisableTorchFunctionSubclass
+without_torch_function = _private("torch._C.DisableTorchFunctionSubclass")
 
 
 def without_symbolic_sizes(tensor: torch.Tensor) -> torch.Tensor:
     """Of a compiler's fake tensor, whose sizes may be symbols, a fake with sizes that are numbers."""
-    if not isinstance(tensor, _fake.FakeTensor):
+    if not isinstance(tensor, FakeTensor):
         return tensor
     with FakeMode():
         return torch.empty([int(size) for size in tensor.shape], dtype=tensor.dtype, device=tensor.device)
+
+
+_eval_frame = _private("torch._C._dynamo.eval_frame")
 
 
 def skip_dynamo(function: F) -> F:
@@ -275,12 +358,25 @@ def skip_dynamo(function: F) -> F:
 
     (`torch.compiler.disable` says the same in microseconds a call, after a second's import.)
     """
-    skip = _eval_frame._FrameAction.SKIP
-    _eval_frame.set_code_exec_strategy(cast("Any", function).__code__, _eval_frame._FrameExecStrategy(skip, skip))
+    try:
+        _skip_frames_of(cast("Any", function).__code__)
+    except (AttributeError, UnsupportedTorchError):
+        return cast("F", torch.compiler.disable(function))
     setattr(function, "_torchdynamo_disable", True)
     return function
 
 
+def _skip_frames_of(code: CodeType) -> None:
+    if hasattr(_eval_frame, "skip_code"):  # before 2.7
+        _eval_frame.skip_code(code)
+    else:
+        skip = _eval_frame._FrameAction.SKIP
+        _eval_frame.set_code_exec_strategy(code, _eval_frame._FrameExecStrategy(skip, skip))
+
+
+_use_count = _private("torch.Tensor._use_count")
+
+
 def is_shared_with_autograd(tensor: torch.Tensor) -> bool:
     """Whether a graph that is still alive ends in this tensor (then `swap_tensors` would poison it)."""
-    return int(tensor._use_count()) > 1  # type: ignore[attr-defined]
+    return int(_use_count(tensor)) > 1

@@ -16,6 +16,7 @@ __all__ = [
     "LazifyError",
     "NotMaterializedError",
     "UnpicklableError",
+    "UnsupportedTorchError",
 ]
 
 
@@ -56,6 +57,10 @@ class NotMaterializedError(LazifyError, AttributeError, RuntimeError):
 
 class UnpicklableError(LazifyError, pickle.PicklingError):
     """A lazy instance cannot be pickled: a rule has no name that another process could find it by."""
+
+
+class UnsupportedTorchError(LazifyError, RuntimeError):
+    """The installed torch lacks a private name that lazify needs here. What does not need the name goes on."""
 
 
 #: The line of a message after which comes code.

@@ -29,7 +29,7 @@ from lazify._isolation.trial import consume, real_trial
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import children
 from lazify._recipe.construction import neutral_contexts
-from lazify._torch import fakes_cannot_follow
+from lazify._torch import default_device, fakes_cannot_follow
 from lazify.errors import InferenceError, compose, shorten_traceback
 
 __all__ = ["materialize"]
@@ -146,7 +146,7 @@ def _trial_run(
 ) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
     """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""
     calls = Completed()
-    device, default = _device_of(model), torch.get_default_device()
+    device, default = _device_of(model), default_device()
     call_stack.calls.append(calls)
     before, call_stack.calls.trial_kind = call_stack.calls.trial_kind, how
     try:
@@ -197,7 +197,7 @@ def _code_of(model: nn.Module) -> list[Any]:
 def _device_of(model: nn.Module) -> torch.device:
     """Where an input that does not exist is supposed to be: with the model's first tensor."""
     first = next((tensor for _, module in walk(model) for tensor in own_tensors(module)), None)
-    return torch.get_default_device() if first is None else first.device
+    return default_device() if first is None else first.device
 
 
 def _stand_ins(value: Any, device: torch.device, outer: tuple[int, ...] = ()) -> dict[int, Any]:
@@ -227,7 +227,7 @@ def _build(plans: list[Plan], device: torch.device | None, progress: bool) -> No
     try:
         for plan in _with_bar(ordered, progress):
             where = device or plan.device
-            materialize_with(dataclasses.replace(plan, device=None if where == torch.get_default_device() else where))
+            materialize_with(dataclasses.replace(plan, device=None if where == default_device() else where))
         calls.commit_all()
     except BaseException:
         calls.rollback_all()

@@ -54,7 +54,6 @@ from torch.nn.modules.instancenorm import InstanceNorm3d as InstanceNorm3d
 from torch.nn.modules.linear import Bilinear as Bilinear
 from torch.nn.modules.linear import Identity as Identity
 from torch.nn.modules.linear import Linear as Linear
-from torch.nn.modules.linear_cross_entropy_options import *
 from torch.nn.modules.loss import *
 from torch.nn.modules.module import Module as Module
 from torch.nn.modules.normalization import *
@@ -66,12 +65,23 @@ from torch.nn.modules.sparse import *
 from torch.nn.modules.transformer import *
 from torch.nn.modules.upsampling import *
 from torch.nn.parallel import DataParallel as DataParallel
-from torch.nn.parameter import Buffer as Buffer
 from torch.nn.parameter import Parameter as Parameter
 from torch.nn.parameter import UninitializedBuffer as UninitializedBuffer
 from torch.nn.parameter import UninitializedParameter as UninitializedParameter
 
 from lazify import lazify
+
+# What older versions of torch lack (the README lists it) is not here either.
+try:
+    from torch.nn.parameter import Buffer as Buffer
+except ImportError:
+    pass
+try:
+    from torch.nn.modules.linear_cross_entropy_options import *
+
+    LazyLinearCrossEntropyLoss = lazify(LinearCrossEntropyLoss)
+except ImportError:
+    pass
 
 LazyAdaptiveLogSoftmaxWithLoss = lazify(AdaptiveLogSoftmaxWithLoss)
 LazyBatchNorm1d = lazify(BatchNorm1d)
@@ -94,7 +104,6 @@ LazyLSTM = lazify(LSTM)
 LazyLSTMCell = lazify(LSTMCell)
 LazyLayerNorm = lazify(LayerNorm)
 LazyLinear = lazify(Linear)
-LazyLinearCrossEntropyLoss = lazify(LinearCrossEntropyLoss)
 LazyMultiheadAttention = lazify(MultiheadAttention)
 LazyPReLU = lazify(PReLU)
 LazyRMSNorm = lazify(RMSNorm)

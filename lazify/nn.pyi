@@ -51,7 +51,6 @@ from torch.nn.modules.instancenorm import InstanceNorm3d as InstanceNorm3d
 from torch.nn.modules.linear import Bilinear as Bilinear
 from torch.nn.modules.linear import Identity as Identity
 from torch.nn.modules.linear import Linear as Linear
-from torch.nn.modules.linear_cross_entropy_options import *
 from torch.nn.modules.loss import *
 from torch.nn.modules.module import Module as Module
 from torch.nn.modules.normalization import *
@@ -63,11 +62,17 @@ from torch.nn.modules.sparse import *
 from torch.nn.modules.transformer import *
 from torch.nn.modules.upsampling import *
 from torch.nn.parallel import DataParallel as DataParallel
-from torch.nn.parameter import Buffer as Buffer
 from torch.nn.parameter import Parameter as Parameter
 from torch.nn.parameter import UninitializedBuffer as UninitializedBuffer
 from torch.nn.parameter import UninitializedParameter as UninitializedParameter
 from lazify import lazify as lazify
+from torch.nn.parameter import Buffer as Buffer
+from torch.nn.modules.linear_cross_entropy_options import *
+class _LazyLinearCrossEntropyLoss(type):
+
+    def __call__(cls, num_classes: int, *, out_features: tuple[int, ...]=..., bias: bool=False, device: typing.Any=None, dtype: typing.Any=None, reduction: str='mean', weight: torch.Tensor | None=None, ignore_index: int | None=None, label_smoothing: float=0.0, options: torch.nn.modules.linear_cross_entropy_options.LinearCrossEntropyOptions | None=None, in_features: int=...) -> torch.nn.modules.loss.LinearCrossEntropyLoss:
+        ...
+LazyLinearCrossEntropyLoss: _LazyLinearCrossEntropyLoss
 class _LazyAdaptiveLogSoftmaxWithLoss(type):
 
     def __call__(cls, n_classes: int, cutoffs: collections.abc.Sequence[int], div_value: float=4.0, head_bias: bool=False, device: typing.Any=None, dtype: typing.Any=None, *, in_features: int=...) -> torch.nn.modules.adaptive.AdaptiveLogSoftmaxWithLoss:
@@ -173,11 +178,6 @@ class _LazyLinear(type):
     def __call__(cls, out_features: int, bias: bool=True, device: typing.Any=None, dtype: typing.Any=None, *, in_features: int=...) -> torch.nn.modules.linear.Linear:
         ...
 LazyLinear: _LazyLinear
-class _LazyLinearCrossEntropyLoss(type):
-
-    def __call__(cls, num_classes: int, *, out_features: tuple[int, ...]=..., bias: bool=False, device: typing.Any=None, dtype: typing.Any=None, reduction: str='mean', weight: torch.Tensor | None=None, ignore_index: int | None=None, label_smoothing: float=0.0, options: torch.nn.modules.linear_cross_entropy_options.LinearCrossEntropyOptions | None=None, in_features: int=...) -> torch.nn.modules.loss.LinearCrossEntropyLoss:
-        ...
-LazyLinearCrossEntropyLoss: _LazyLinearCrossEntropyLoss
 class _LazyMultiheadAttention(type):
 
     def __call__(cls, num_heads: typing.Any, dropout: typing.Any=0.0, bias: typing.Any=True, add_bias_kv: typing.Any=False, add_zero_attn: typing.Any=False, batch_first: typing.Any=False, device: typing.Any=None, dtype: typing.Any=None, *, embed_dim: typing.Any=None, kdim: typing.Any=None, vdim: typing.Any=None) -> torch.nn.modules.activation.MultiheadAttention:

@@ -12,6 +12,7 @@ from hypothesis import settings
 pytest.register_assert_rewrite("helpers")
 
 from helpers.pairs import FORMS  # noqa: E402  # after the line above, which makes its asserts show values
+from lazify._torch import any_autocast, default_device  # noqa: E402
 
 torch.set_num_threads(1)
 settings.register_profile("lazify", deadline=None, print_blob=True)
@@ -21,10 +22,10 @@ settings.load_profile("lazify")
 def _modes() -> tuple[object, ...]:
     return (
         torch.get_default_dtype(),
-        torch.get_default_device(),
+        default_device(),
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
-        torch._C._is_any_autocast_enabled(),
+        any_autocast(),
     )
 
 

@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 from lazify._deferred import effects
 from lazify._deferred.operations import Operation, conversion_from_closure
 from lazify._module_tree import submodule
+from lazify._torch import methods_of_modules
 
 __all__ = ["TABLE", "RecordsOperations", "own_methods", "replay"]
 
@@ -159,8 +160,8 @@ def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-for _name in TABLE.keys() - {*CLASS_DEFINED, "load_state_dict"}:
-    setattr(RecordsOperations, _name, _recorded(getattr(nn.Module, _name)))
+for _name, _method in methods_of_modules(TABLE.keys() - {*CLASS_DEFINED, "load_state_dict"}).items():
+    setattr(RecordsOperations, _name, _recorded(_method))
 
 
 def own_methods(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
-from torch.overrides import TorchFunctionMode
 
 from lazify._nested import tensors
 from lazify._torch import (
     FakeMode,
     FakeTensor,
+    FunctionMode,
     is_transformed,
     no_dispatch,
     no_torch_function,
@@ -210,7 +210,7 @@ class FailureRecorder:
         return result
 
 
-class TrialFunctions(TorchFunctionMode):
+class TrialFunctions(FunctionMode):
     """Sees every call of a torch function in a trial run, before autograd does.
 
     Args:

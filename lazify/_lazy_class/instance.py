@@ -177,4 +177,4 @@ class LazyInstance(RecordsOperations):
         return twin
 
 
-setattr(LazyInstance, DYNAMO_HOOK, None)
+setattr(LazyInstance, DYNAMO_HOOK, True)

@@ -150,6 +150,7 @@ def test_replicas_are_refused() -> None:
         LazyLinear(3)._replicate_for_data_parallel()
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="not before torch 2.9")
 def test_optimizers_that_group_by_dimensions() -> None:
     model = nn.Sequential(LazyConv2d(4, 1, bias=False), nn.Flatten(), LazyLinear(2, bias=False))
     with pytest.raises(ValueError, match="size"):  # as the message of torch says

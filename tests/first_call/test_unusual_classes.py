@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from helpers.first_call import X, pair_of
 from helpers.hooks import HOOKS, anything
+from helpers.versions import IS_2_4
 from lazify import axis, is_lazy, lazify
 
 # ---------------------------------------------------------------------------------------------
@@ -125,6 +126,9 @@ def test_compile_before_the_first_call(form: str) -> None:
 
 @pytest.mark.parametrize("exclude", [["in_features"], {"in_features": axis(-1)}], ids=["named", "ruled"])
 def test_compile_in_the_constructor(form: str, exclude: Any) -> None:
+    if IS_2_4 and isinstance(exclude, list):
+        pytest.skip("Dynamo of torch 2.4 cannot run on fakes that are there already: it needs a rule")
+
     class Compiled(nn.Module):
         def __init__(self, in_features: int) -> None:
             super().__init__()

@@ -78,3 +78,5 @@ HOOKS: dict[str, Register] = {
     "load-pre-module": lambda m, log: m._register_load_state_dict_pre_hook(anything(log, "load-pre-m"), True),
     "load-post": lambda m, log: m.register_load_state_dict_post_hook(anything(log, "load-post")),
 }
+if not hasattr(nn.Module, "register_state_dict_post_hook"):  # before 2.5
+    del HOOKS["state-post"], HOOKS["load-pre"]

@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed
+import torch.distributed.fsdp
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, parametrizations, prune, spectral_norm, weight_norm
 from torch.optim.swa_utils import AveragedModel
@@ -305,8 +304,12 @@ OPERATIONS: dict[str, Operation] = {
         m.apply(lambda each: prune.l1_unstructured(each, "weight", 0.5) if isinstance(each, nn.Linear) else None) is m
     ),
     "`DistributedDataParallel`": _one_process(lambda m: DistributedDataParallel(m)),
-    "`fully_shard`": _one_process(lambda m: fully_shard(m, mesh=init_device_mesh("cpu", (1,)))),
+    "`fully_shard`": _one_process(lambda m: torch.distributed.fsdp.fully_shard(m, mesh=init_device_mesh("cpu", (1,)))),
 }
+if not hasattr(nn.Module, "set_submodule"):  # before 2.5
+    del OPERATIONS["`set_submodule`"]
+if not hasattr(torch.distributed.fsdp, "fully_shard"):  # before 2.6
+    del OPERATIONS["`fully_shard`"]
 
 
 # ---------------------------------------------------------------------------------------------

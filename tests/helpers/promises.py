@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -142,7 +143,20 @@ def assert_real(kind: Kind, module: Module, width: int = 6, *, sized: bool = Tru
 
 def knows_its_size_when_loaded(kind: Kind, ns: ModuleType) -> bool:
     """See `the open size after the call`."""
-    return ns is lazifys or kind is LINEAR
+    return ns is lazifys or (kind is LINEAR and torchs_linear_reads_its_size())
+
+
+def torchs_linear_reads_its_size() -> bool:
+    """Whether torch's `LazyLinear` looks at its loaded weight: since 2.5."""
+    module = torchs.LazyLinear(3)
+    module.load_state_dict(torchs.Linear(6, 3).state_dict())
+    module(torch.ones(1, 6))
+    return bool(module.in_features == 6)
+
+
+def breaks_without_bias(kind: Kind, ns: ModuleType) -> bool:
+    """Torch's lazy norms, before norms had the option `bias` (2.12)."""
+    return ns is torchs and kind.is_norm and "bias" not in inspect.signature(kind.eager_class).parameters
 
 
 def breaks_when_loaded(kind: Kind, ns: ModuleType) -> bool:

@@ -133,6 +133,7 @@ FLAGS: dict[str, list[dict[str, bool]]] = {
     "register_load_state_dict_pre_hook": [{}],
     "register_load_state_dict_post_hook": [{}],
 }
+FLAGS = {method: flags for method, flags in FLAGS.items() if hasattr(nn.Module, method)}
 FACTORIES = {
     "register_forward_pre_hook": forward_pre,
     "register_forward_hook": forward_post,

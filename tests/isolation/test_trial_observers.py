@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lazify import axis, lazify, materialize
 from lazify import nn as lnn
+from lazify._torch import default_device
 
 
 class Searched(nn.Module):
@@ -99,6 +100,7 @@ def test_saved_tensors_are_those_of_one_call(x: Tensor) -> None:
     assert saved[0] == saved[1] == saved[2]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.cpu.amp.autocast:FutureWarning")  # of torch's own use, before 2.5
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_a_first_call_that_is_recomputed(reentrant: bool, x: Tensor) -> None:
     """The gradient is that of the numbers that the first run dropped."""
@@ -284,7 +286,7 @@ def test_settings_that_code_changes(x: Tensor) -> None:
     before = list(warnings.filters)
     list(searched(Layer).parameters())
     assert torch.get_default_dtype() == torch.float32
-    assert torch.get_default_device().type == torch.empty(1).device.type == "cpu"
+    assert default_device().type == torch.empty(1).device.type == "cpu"
     assert torch.is_grad_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
     assert list(warnings.filters) == before

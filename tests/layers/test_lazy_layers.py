@@ -98,7 +98,7 @@ def test_gradients_reach_every_parameter_and_the_input(case):
 with_even_kernel = [(case, {"kernel_size": 4}) for case in CASES if "kernel_size" in case.takes]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize(
     ("case", "given"),
     [
@@ -112,12 +112,12 @@ def test_scripted_and_exported(case, given):
     module.eval()
     out = module(X)
     torch.testing.assert_close(torch.jit.script(module)(X), out)
-    torch.testing.assert_close(torch.export.export(module, (X,)).module()(X), out)
+    torch.testing.assert_close(torch.export.export(module, (X,), strict=False).module()(X), out)
     torch.testing.assert_close(torch.fx.symbolic_trace(module)(X), out)
 
 
 @every_case
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_scripted_in_training(case):
     module = case.lazy()
     module(X)

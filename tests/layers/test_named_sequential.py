@@ -19,7 +19,7 @@ def test_named_sequential_keeps_names_and_order():
     assert len(layers.NamedSequential()) == 0
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("of", ["eager", "scripted"])
 def test_named_sequential_slices_to_the_same_children(of):
     relu = nn.ReLU()

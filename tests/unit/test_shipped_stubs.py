@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from helpers.versions import only_on_the_pinned_torch
 from lazify.typing_support.stubs import stub
 
 HERE = Path(__file__).parent.parent / "static"
 ROOT = HERE.parent.parent
 
 
+@only_on_the_pinned_torch
 @pytest.mark.parametrize("path", sorted((ROOT / "lazify").rglob("*.pyi")), ids=lambda path: path.stem)
 def test_shipped_stubs_are_what_the_command_writes(path: Path) -> None:
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts)

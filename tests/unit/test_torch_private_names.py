@@ -213,16 +213,6 @@ def test_global_hooks():
             handle.remove()
 
 
-def test_without_default_device():
-    torch.set_default_device("meta")
-    try:
-        with _torch.without_default_device():
-            assert torch.get_default_device().type == "cpu" or _torch.function_modes()
-        assert torch.get_default_device().type == "meta"
-    finally:
-        torch.set_default_device(None)
-
-
 def test_function_modes_come_off_and_on():
     with torch.device("meta"):
         mode = _torch.pop_function_mode()
@@ -289,3 +279,45 @@ def test_backend_settings_and_print_options():
     torch.set_printoptions(precision=precision + 1)
     assert _torch.PRINT_OPTIONS.precision == precision + 1
     torch.set_printoptions(precision=precision)
+
+
+def test_the_default_device_is_seen_wherever_it_was_set():
+    assert _torch.default_device().type == torch.empty(1).device.type == "cpu"
+    with torch.device("meta"):
+        assert _torch.default_device().type == torch.empty(1).device.type == "meta"
+    torch.set_default_device("meta")
+    try:
+        assert _torch.default_device().type == "meta"
+        with _torch.without_default_device():
+            assert torch.get_default_device().type == "cpu" or _torch.function_modes()
+    finally:
+        torch.set_default_device(None)
+    assert _torch.default_device().type == "cpu"
+
+
+def test_a_function_mode_comes_off_below_a_default_device():
+    class Mode(_torch.FunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            return func(*args, **(kwargs or {}))
+
+    with Mode():
+        torch.set_default_device("meta")
+    while _torch.function_modes():
+        assert not isinstance(_torch.pop_function_mode(), Mode)
+    torch._GLOBAL_DEVICE_CONTEXT.device_context = None
+
+
+def test_methods_of_modules():
+    assert _torch.methods_of_modules(["train", "no_such_method"]) == {"train": nn.Module.train}
+
+
+def test_errors_that_say_that_values_are_needed():
+    import torch._subclasses.fake_tensor as fake
+    import torch.fx.experimental.symbolic_shapes as symbolic
+
+    for name in _torch.NEEDS_VALUES:
+        assert hasattr(fake, name) or hasattr(symbolic, name), name
+    with _torch.FakeMode(), pytest.raises(Exception, match="nonzero") as caught:
+        torch.empty(3).nonzero()
+    assert _torch.fakes_cannot_follow(caught.value)
+    assert not _torch.fakes_cannot_follow(ValueError("mat1 and mat2"))
