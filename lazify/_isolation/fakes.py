@@ -134,6 +134,8 @@ class TrialMode(FakeMode):
         with no_torch_function():
             if func not in self.lift_fns:  # `torch.tensor([...])`: its values are taken over by torch itself
                 args, kwargs = self.faked(tuple(args)), self.faked(kwargs)
+                if args and is_lazy(args[0]):  # a conversion: of the data, as not every torch knows the class
+                    args = (self.fake_of(args[0].data), *args[1:])
                 if func.name().partition(".")[0] in _FILLING and _is_all_unknown([args, kwargs]):
                     return args[0]  # most of what constructors do
                 if func.name().partition(".")[0] in _UNSET or _result_may_be_large(func, args):
