@@ -10,6 +10,7 @@ from lazify.errors import LazifyError as LazifyError
 from lazify.errors import NotMaterializedError as NotMaterializedError
 from lazify.explain import explain as explain
 from lazify.explain import lazy_modules as lazy_modules
+from lazify.explain import suggest as suggest
 from lazify.materialize import materialize as materialize
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "lazify",
     "lazy_modules",
     "materialize",
+    "suggest",
 ]
 __version__ = "0.1.0"

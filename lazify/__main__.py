@@ -1,9 +1,10 @@
-"""The command line: `python -m lazify demo`, `show torch.nn.Conv2d`, `stub package.module`."""
+"""The command line: `python -m lazify demo`, `show torch.nn.Conv2d`, `suggest module:Class`, `stub package.module`."""
 
 from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import importlib
 import os
 import platform
@@ -22,7 +23,7 @@ from lazify import __version__, demo
 from lazify._lazy_class.constructor import RECIPE
 from lazify.api import lazify
 from lazify.errors import DefinitionError, LazifyError, compose, split_fix
-from lazify.explain import explain
+from lazify.explain import explain, suggest
 from lazify.materialize import materialize
 from lazify.typing_support.stubs import write
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "demo":
         return demo.run()
     try:
-        text = {"show": _show, "stub": _stub}[options.command](options, sys.stdout)
+        text = {"show": _show, "stub": _stub, "suggest": _suggest}[options.command](options, sys.stdout)
     except _WrongArguments as error:
         parser.exit(2, f"{parser.prog} {options.command}: error: {error}\n")
     print(text)
@@ -72,6 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--exclude", metavar="a,b", help="constructor parameters to infer (default: lazify decides)")
     show.add_argument("--input", metavar="2x3x32x32", action="append", help="shape of an argument of forward")
     show.add_argument("--arg", metavar="k=v", action="append", default=[], help="constructor argument")
+    suggested = commands.add_parser(
+        "suggest",
+        help="the line that lazifies a class, from one call",
+        description="Which constructor parameters one call determines, and the line of code that says so.",
+    )
+    suggested.add_argument("target", metavar="module:Class", help="as in torch.nn:Conv2d, or torch.nn.Conv2d")
+    suggested.add_argument(
+        "--input", metavar="2x3x32x32", action="append", required=True, help="shape of an argument of forward"
+    )
+    suggested.add_argument("--arg", metavar="k=v", action="append", default=[], help="constructor argument")
     stub = commands.add_parser(
         "stub",
         help="write type stubs with the lazified constructors of a module",
@@ -117,6 +128,19 @@ def _show(options: argparse.Namespace, out: TextIO) -> str:
     return "\n\n".join(texts)
 
 
+def _suggest(options: argparse.Namespace, out: TextIO) -> str:
+    shapes = [_shape(text) for text in options.input]
+    arguments = _arguments(options.arg)
+    found = _found(options.target)
+    _check_class(options.target, found)
+    try:
+        return str(suggest(functools.partial(found, **arguments), *shapes))
+    except LazifyError as error:
+        raise _WrongArguments(_advised(error)) from error
+    except Exception as error:  # raised by the user's class
+        raise _WrongArguments(f"{options.target}: {_one_line(error)}") from error
+
+
 def _advised(error: LazifyError) -> str:
     """The message of an error, with what to type on this command line in place of the code that fixes it."""
     said, fix = split_fix(str(error))
@@ -133,16 +157,21 @@ def _advised(error: LazifyError) -> str:
 
 def _lazy_class(target: str, found: Any, exclude: str | None) -> Any:
     """The class that was found, lazified unless it is lazy already."""
-    if isinstance(found, ModuleType):
-        raise _WrongArguments(f"{target!r} is a module: name a class in it, as in torch.nn:Conv2d")
-    if not isinstance(found, type) or not issubclass(found, nn.Module):
-        raise _WrongArguments(f"{target!r} is not an nn.Module class")
+    _check_class(target, found)
     if not hasattr(found, RECIPE):
         return lazify(found, exclude=None if exclude is None else [name for name in exclude.split(",") if name])
     if exclude is not None:
         dropped = ", ".join(getattr(found, RECIPE).rules)
         raise _WrongArguments(f"--exclude does not apply: {target} is lazily constructed already, without {dropped}")
     return found
+
+
+def _check_class(target: str, found: Any) -> None:
+    """Raise unless what was found is a module class."""
+    if isinstance(found, ModuleType):
+        raise _WrongArguments(f"{target!r} is a module: name a class in it, as in torch.nn:Conv2d")
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
+        raise _WrongArguments(f"{target!r} is not an nn.Module class")
 
 
 def _found(target: str) -> Any:

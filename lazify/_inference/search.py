@@ -8,7 +8,7 @@ values of rules, guesses by names -> solve -> the call determines each value: do
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lazify._inference.call_values import GuessFailed, has_default, infer
@@ -22,7 +22,7 @@ from lazify._recipe.naming_conventions import names_argument
 from lazify._recipe.recipe import Recipe
 from lazify.errors import InferenceError
 
-__all__ = ["search"]
+__all__ = ["Findings", "investigate", "search"]
 
 
 def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dict[str, Any]:
@@ -31,6 +31,34 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
     Raises:
         AmbiguousInferenceError: if another value of a parameter passes as well, and nothing decides.
         InferenceError: if no values pass.
+        Exception: the error of the call, if that is the same with every value.
+    """
+    found = investigate(recipe, given, runner)
+    return {**found.by_rule, **_decided(recipe, given, runner, found.problem, found.solution, found.call)}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Findings:
+    """What a search found out about one call.
+
+    Attributes:
+        call: the arguments by the names that `forward` has for them.
+        by_rule: values that rules of the user give.
+        problem: what was searched for.
+        solution: values with which the call passes, and which of them it leaves open.
+    """
+
+    call: Mapping[str, Any]
+    by_rule: Mapping[str, Any]
+    problem: Problem
+    solution: Solution
+
+
+def investigate(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> Findings:
+    """Search for values with which one call passes.
+
+    Raises:
+        InferenceError: if there are none.
         Exception: the error of the call, if that is the same with every value.
     """
     call = _bound_if_possible(recipe, runner)
@@ -47,7 +75,7 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
         solution = _with_defaults(recipe, runner, names) or solution
     if solution.values is None:
         raise _failure(recipe, names, solution, call)
-    return {**by_rule, **_decided(recipe, given, runner, problem, solution, call)}
+    return Findings(call, by_rule, problem, solution)
 
 
 def _with_defaults(recipe: Recipe, runner: TrialRunner, names: tuple[str, ...]) -> Solution | None:

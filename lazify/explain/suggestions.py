@@ -1,0 +1,151 @@
+"""`suggest`: from one call to the line of code that lazifies a class, for those who prefer it written out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from inspect import Parameter
+from typing import Any
+
+import torch
+
+from lazify._inference.call_values import GuessFailed, infer
+from lazify._inference.search import Findings, investigate
+from lazify._isolation import TrialRunner
+from lazify._lazy_class.constructor import RECIPE
+from lazify._recipe.construction import construct_new
+from lazify._recipe.recipe import Recipe, compile_recipe
+from lazify._recipe.rules import Axis
+from lazify._recipe.signature_reading import VARIADIC, constructor_signature
+from lazify.errors import DefinitionError, InferenceError, compose
+from lazify.explain.tables import aligned
+
+__all__ = ["Suggestion", "suggest"]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Which constructor parameters one call determines, and the line that says so.
+
+    Attributes:
+        name: the name of the class.
+        determined: the parameters that the call determines, with their values.
+        refused: of each of them, another value, with which the call fails.
+        open: the parameters that the call leaves open, which are to be given.
+        code: the call of `lazify` to write.
+    """
+
+    name: str
+    determined: Mapping[str, Any]
+    refused: Mapping[str, Any]
+    open: tuple[str, ...]
+    code: str
+
+    def __str__(self) -> str:
+        rows = [
+            (name, repr(value), f"determined: the call fails with {self.refused[name]!r}")
+            for name, value in self.determined.items()
+        ]
+        rows += [(name, "?", "open: give it") for name in self.open]
+        return "\n".join([*aligned(rows, [" = ", "  "]), "", self.code])
+
+
+def suggest(module_cls: Any, /, *args: Any, **kwargs: Any) -> Suggestion:
+    """Which constructor parameters of a class one call determines, and the line of code that lazifies it so.
+
+    Args:
+        module_cls: an `nn.Module` class, or `functools.partial` of one with the constructor arguments that are chosen.
+        args, kwargs: the arguments of the call; a `torch.Size` stands for a tensor of this shape.
+
+    Returns:
+        A `Suggestion`; its `str` is for reading, its `code` for pasting.
+
+    Raises:
+        DefinitionError: if a parameter that is no size is missing, or the class has none that could be inferred.
+        InferenceError: if the call passes with no values.
+
+    >>> from torch import nn
+    >>> print(suggest(functools.partial(nn.Conv2d, kernel_size=3), torch.Size([2, 3, 16, 16])))
+    in_channels  = 3  determined: the call fails with 6
+    out_channels = ?  open: give it
+    <BLANKLINE>
+    LazyConv2d = lazify(Conv2d, exclude={'in_channels': axis(-3, of='input')})
+    """
+    cls, given = _class_and_arguments(module_cls)
+    recipe = compile_recipe(cls, ..., decorated=False)
+    _check_no_size_missing(recipe, given)
+    args, kwargs = tuple(map(_tensor, args)), {name: _tensor(each) for name, each in kwargs.items()}
+    runner = TrialRunner(functools.partial(construct_new, recipe), given, args, kwargs, "__call__", (cls,))
+    found = investigate(_all_guessed(recipe), given, runner)
+    values = found.solution.values or {}
+    determined = {name: value for name, value in values.items() if name in found.solution.refused}
+    determined = {name: value for name, value in determined.items() if name not in found.solution.open}
+    return Suggestion(
+        cls.__name__,
+        determined,
+        {name: found.solution.refused[name] for name in determined},
+        tuple(name for name in values if name in found.solution.open and name not in found.problem.defaults),
+        _code(recipe, given, determined, found),
+    )
+
+
+def _class_and_arguments(module_cls: Any) -> tuple[type[torch.nn.Module], dict[str, Any]]:
+    """The class as it was before lazify, and the constructor arguments that are chosen, by name."""
+    cls, args, kwargs = module_cls, (), {}
+    if isinstance(module_cls, functools.partial):
+        cls, args, kwargs = module_cls.func, module_cls.args, module_cls.keywords
+    if not isinstance(cls, type) or not issubclass(cls, torch.nn.Module):
+        raise DefinitionError(compose(f"suggest takes an nn.Module class, got {cls!r}", fix="suggest(nn.Conv2d, x)"))
+    cls = getattr(cls, RECIPE).wrapped if hasattr(cls, RECIPE) else cls
+    return cls, dict(constructor_signature(cls).bind_partial(*args, **kwargs).arguments)
+
+
+def _check_no_size_missing(recipe: Recipe, given: Mapping[str, Any]) -> None:
+    """Raise if a required parameter that no call can determine was not chosen."""
+    for name, p in recipe.original_signature.parameters.items():
+        if name not in given and name not in recipe.rules and p.default is Parameter.empty and p.kind not in VARIADIC:
+            name_of_class = recipe.wrapped.__name__
+            raise DefinitionError(
+                compose(
+                    f"suggest needs a value for {name!r} of {name_of_class}, which is no size",
+                    fix=f"suggest(functools.partial({name_of_class}, {name}=...), ...)",
+                )
+            )
+
+
+def _all_guessed(recipe: Recipe) -> Recipe:
+    """The recipe with every rule to be proved."""
+    return replace(recipe, guessed=frozenset(recipe.rules))
+
+
+def _tensor(value: Any) -> Any:
+    return torch.empty(value) if isinstance(value, torch.Size) else value
+
+
+def _code(recipe: Recipe, given: Mapping[str, Any], determined: Mapping[str, Any], found: Findings) -> str:
+    """The call of `lazify`: with a rule for each parameter if there is one for all, else with the names."""
+    name = recipe.wrapped.__name__
+    rules = {each: _axis(recipe, given, each, value, found.call) for each, value in determined.items()}
+    if not rules:
+        return f"# the call determines no parameter of {name}"
+    written = repr(list(rules)) if None in rules.values() else str(rules)
+    return f"Lazy{name} = lazify({name}, exclude={written})"
+
+
+def _axis(recipe: Recipe, given: Mapping[str, Any], name: str, value: Any, call: Mapping[str, Any]) -> Axis | None:
+    """The rule that gives this value: that of the table or of naming conventions, or the one dimension of this size."""
+    rule = recipe.rules[name]
+    try:
+        if isinstance(rule, Axis) and infer(recipe, given, call, only=name).get(name) == value:
+            return rule
+    except (GuessFailed, InferenceError):
+        pass
+    inputs = {argument: each for argument, each in call.items() if isinstance(each, torch.Tensor)}
+    fitting = [
+        Axis(dim, None if len(inputs) == 1 else argument)
+        for argument, tensor in inputs.items()
+        for dim, size in enumerate(tensor.shape)
+        if dim and size == value
+    ]
+    return fitting[0] if len(fitting) == 1 else None
