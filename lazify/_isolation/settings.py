@@ -47,8 +47,17 @@ def settings(names: set[str]) -> list[Record]:
         records.append((restore_list, warnings.filters, list(warnings.filters)))
     if alone or "finalize" in names:
         registry = getattr(weakref.finalize, "_registry", {})
-        records.append((restore_dict, registry, list(registry.items())))
+        records.append((restore_dict, registry, _items(registry)))
     return records
+
+
+def _items(registry: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """What a dict holds from which a collected object may take itself at any time."""
+    while True:
+        try:
+            return list(registry.items())
+        except RuntimeError:  # it changed size during iteration
+            continue
 
 
 def _restore(setting: _Setting, before: Any) -> None:

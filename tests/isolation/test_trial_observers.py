@@ -130,6 +130,7 @@ class _Hooked(Searched):
         return nn.functional.dropout(self.fc(x), 0.5)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.cpu.amp.autocast:FutureWarning")  # of torch's own use, before 2.5
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("cls", [_OwnCall, _Hooked])
 def test_a_recomputed_first_call_whose_arguments_change_on_the_way(cls: Any, reentrant: bool) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.versions import IS_2_4
 from lazify import NotMaterializedError, is_lazy, lazify, materialize
 
 
@@ -41,10 +42,12 @@ def test_an_error_says_what_was_taken_for_a_shape() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")  # from 2.14
 def test_trace_and_export_say_materialize() -> None:
     image = torch.ones(2, 3, 8, 8)
     for whole in (model(), lazify(nn.Conv2d)(4, 3)):
         with pytest.raises(NotMaterializedError, match=r"torch.jit.trace needs the real module[\s\S]*materialize\("):
             torch.jit.trace(whole, (image,))
-        with pytest.raises(ValueError, match=r"Attempted to use an uninitialized[\s\S]*materialize\("):
-            torch.export.export(whole, (image,))
+        if not IS_2_4:  # where export takes a lazy model
+            with pytest.raises(ValueError, match=r"Attempted to use an uninitialized[\s\S]*materialize\("):
+                torch.export.export(whole, (image,))
