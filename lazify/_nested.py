@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from lazify._module_tree import walk
 
-__all__ = ["PLAIN", "SameObject", "all_plain", "cache_key", "children", "describe", "tensors"]
+__all__ = ["PLAIN", "SameObject", "all_plain", "cache_key", "children", "describe", "tensor_paths", "tensors"]
 
 _PLAIN = (int, float, bool, str, type(None), type, torch.dtype, torch.device)
 #: Types of values that hold nothing else and do not change.
@@ -45,6 +45,20 @@ def tensors(value: Any, outer: tuple[int, ...] = ()) -> Iterator[torch.Tensor]:
     elif id(value) not in outer:
         for _, child in children(value) or ():
             yield from tensors(child, (*outer, id(value)))
+
+
+def tensor_paths(value: Any, path: str, outer: tuple[int, ...] = ()) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors in a nested argument, each with the expression that reads it.
+
+    >>> [path for path, _ in tensor_paths({"a": (torch.empty(3), None)}, "batch")]
+    ["batch['a'][0]"]
+    """
+    if isinstance(value, torch.Tensor):
+        yield path, value
+    elif id(value) not in outer:
+        is_indexed = isinstance(value, (list, tuple, Mapping))
+        for key, child in children(value) or ():
+            yield from tensor_paths(child, f"{path}[{key!r}]" if is_indexed else f"{path}.{key}", (*outer, id(value)))
 
 
 def describe(value: Any, outer: tuple[int, ...] = ()) -> str:

@@ -16,13 +16,13 @@ from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
 from lazify._inference.problem import Problem, Solution, nested_sizes, suggestions
 from lazify._isolation import TrialRunner
-from lazify._nested import tensors
+from lazify._nested import tensor_paths, tensors
 from lazify._recipe.binding import NOT_GIVEN
 from lazify._recipe.naming_conventions import names_argument
 from lazify._recipe.recipe import Recipe
 from lazify.errors import InferenceError
 
-__all__ = ["Findings", "investigate", "search"]
+__all__ = ["Findings", "FoundValues", "investigate", "search"]
 
 
 def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dict[str, Any]:
@@ -34,7 +34,31 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
         Exception: the error of the call, if that is the same with every value.
     """
     found = investigate(recipe, given, runner)
-    return {**found.by_rule, **_decided(recipe, given, runner, found.problem, found.solution, found.call)}
+    values = _decided(recipe, given, runner, found.problem, found.solution, found.call)
+    proofs = {name: _proof(value, found, name) for name, value in values.items() if name in found.solution.refused}
+    return FoundValues({**found.by_rule, **values}, proofs)
+
+
+class FoundValues(dict[str, Any]):
+    """Values by name, as a search found them.
+
+    Attributes:
+        proofs: of a value that the call determines, where in the call it stands, and another one, which is refused.
+    """
+
+    def __init__(self, values: Mapping[str, Any], proofs: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.proofs = proofs
+
+
+def _proof(value: Any, found: Findings, name: str) -> str:
+    fails = f"the call fails with {found.solution.refused[name]!r}"
+    for argument, each in found.call.items():
+        for path, tensor in tensor_paths(each, argument):
+            for dim, size in enumerate(tensor.shape):
+                if dim and size == value:
+                    return f"dimension {dim} of {path}: {tuple(tensor.shape)}; {fails}"
+    return f"found by trial runs; {fails}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

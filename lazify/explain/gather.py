@@ -97,8 +97,10 @@ def _explained_module(
 ) -> ExplainedModule:
     inferred = [name for name in recipe.rules if name not in given and (name not in recipe.defaulted or name in values)]
     rules = {name: str(recipe.rules[name]) for name in inferred}
-    wrapped = recipe.wrapped
-    return ExplainedModule(path, wrapped.__name__, lazy, dict(given), dict(values), rules, call_shapes, wrapped, recipe)
+    wrapped, proofs = recipe.wrapped, getattr(values, "proofs", {})
+    return ExplainedModule(
+        path, wrapped.__name__, lazy, dict(given), dict(values), rules, call_shapes, proofs, wrapped, recipe
+    )
 
 
 def _call_shapes(record: Materialized) -> dict[str, str]:

@@ -61,6 +61,7 @@ class ExplainedModule:
         rules: name of an inferred constructor argument -> its rule.
         seen: argument of the first call (or tensor name in the checkpoint) -> its shape; empty while the module is
             lazy.
+        proofs: name of an argument that trial runs found -> where in the call it stands, and what the call refuses.
         wrapped: the class that the module is or will be.
     """
 
@@ -71,14 +72,18 @@ class ExplainedModule:
     values: Mapping[str, Any]
     rules: Mapping[str, str]
     seen: Mapping[str, str]
+    proofs: Mapping[str, str]
     wrapped: type[nn.Module] = field(repr=False)
     recipe: Recipe = field(repr=False)
 
     def origin(self, name: str) -> str:
-        """The shape from which the value of an inferred argument follows.
+        """From what the value of an inferred argument follows.
 
-        An `axis` rule reads one argument of the first call: the shape of that argument. Other rules: all shapes.
+        If trial runs found it, where in the call it stands, and another value with which the call fails. By an `axis`
+        rule, the shape of the argument that the rule reads. By other rules, all shapes.
         """
+        if name in self.proofs:
+            return self.proofs[name]
         rule = self.recipe.rules[name]
         if isinstance(rule, Axis):
             argument = rule.of if rule.of in self.seen else next(iter(self.seen), None)

@@ -64,7 +64,7 @@ def test_a_model_before_and_after() -> None:
         "0: Conv2d",
         "  in_channels = 3  axis(-3, of='input')  input: (2, 3, 4, 4)",
         "2: Odd",
-        "  zz = 64  the call itself  x: (2, 64)",
+        "  zz = 64  the call itself  dimension 1 of x: (2, 64); the call fails with 128",
         "3: Block",
         "  dim = 3  axis(-1)  x: (2, 3)",
         "4: Linear",
