@@ -1,6 +1,7 @@
 """denoising-diffusion-pytorch: blocks of U-Nets, embeddings of time. Tag "nothing": the call determines no argument."""
 import torch
 from torch import nn, randn
+import tv_shim  # before the library imports torchvision
 from case import Case
 
 D = "denoising_diffusion_pytorch.denoising_diffusion_pytorch:"

@@ -1,6 +1,7 @@
 """lightly: heads of self-supervised learning; their sizes have large defaults."""
 import torch
 from torch import randn
+import tv_shim  # before the library imports torchvision
 from case import Case
 
 H = "lightly.models.modules.heads:"

@@ -12,7 +12,5 @@ CASES = [
     C("TemporalConv1d", "conv:TemporalConv1d", dict(in_channels=12), lambda: dict(out_channels=8, kernel_size=3)),
     C("TemporalConvTranspose1d", "conv:TemporalConvTranspose1d", dict(in_channels=12),
       lambda: dict(out_channels=8, kernel_size=4, stride=2)),
-    C("DepthwiseConv1d", "conv:DepthwiseConv1d", dict(in_channels=12), lambda: dict(out_channels=24, kernel_size=3)),
-    C("PointwiseConv1d", "conv:PointwiseConv1d", dict(in_channels=12), lambda: dict(out_channels=8)),
     C("TCN", "tcn:TCN", dict(num_inputs=12), lambda: dict(num_channels=[8, 8], kernel_size=3)),
 ]

@@ -1,6 +1,7 @@
 """vit-pytorch: blocks and whole vision transformers."""
 import torch
 from torch import nn, randn
+import tv_shim  # before the library imports torchvision
 from case import Case
 
 V = "vit_pytorch."
