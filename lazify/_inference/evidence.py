@@ -17,6 +17,8 @@ from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner, Uncopyabl
 
 __all__ = ["solve"]
 
+#: Errors of a number that is too large: they say nothing of the call.
+_OUT_OF_RANGE = (OverflowError, MemoryError, RecursionError, TrialMemoryError)
 #: How many other values that the constructor takes must fail before a value counts as determined.
 MOST_CONTRASTS = 2
 
@@ -66,6 +68,8 @@ def _examine(search: Search, solution: Solution, values: Values, name: str) -> N
         ):
             solution.open[name] = {**values, name: value}
             return
+        if isinstance(other.error, _OUT_OF_RANGE):
+            continue
         solution.refused.setdefault(name, value)
         if not is_rival:
             contrasts += 1
@@ -77,7 +81,7 @@ def _examine(search: Search, solution: Solution, values: Values, name: str) -> N
 def _others(value: Any, problem: Problem) -> Iterator[tuple[Any, bool]]:
     """Values other than this one: of other size, and sizes of other tensors of the call, for which True is added."""
     if isinstance(value, int):
-        yield from ((value + step, False) for step in perturbations(value))
+        yield from ((value + step, False) for step in (value, *sorted(perturbations(value)[1:])))
         if value in problem.rivals:
             yield from ((rival, True) for rival in problem.rivals if rival not in (value, 1))
     elif isinstance(value, dict):
@@ -91,11 +95,13 @@ def _passes_as_well(search: Search, other: TrialRun, run: TrialRun) -> bool:
 
 
 def _is_harmless(problem: Problem, name: str, values: Values, other: TrialRun, run: TrialRun) -> bool:
-    """Whether another value of a size that was read off the call makes a module of the very same shapes.
+    """Whether another value of a size that the call has makes a module of the very same shapes.
 
     An image size of 33 gives as many patches of 8 as one of 32.
     """
-    return problem.guesses.get(name) == values[name] and other.shapes == run.shapes
+    value = values[name]
+    of_the_call = problem.guesses.get(name) == value or (isinstance(value, int) and value in problem.sizes)
+    return of_the_call and other.shapes == run.shapes
 
 
 def _fails_on_real_tensors(search: Search, values: Values, other: Values) -> bool:

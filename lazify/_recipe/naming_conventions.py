@@ -27,7 +27,7 @@ _INPUT_CHANNELS = re.compile(
 )
 #: Names that mean a number of input features and nothing else: the size of the last dimension.
 _INPUT_FEATURES = re.compile(
-    r"(n_|num_)?in(put)?\d?_?(features?|feats?|size|dims?|units|embed_dim|d)"
+    r"(n_|num_)?in(put)?\d?_?(features?|feats?|dims?|units|embed_dim|d)"
     r"|(n|num)_inputs?|n_?in|(d|dim|features|feat|size)_in"
 )
 #: Other names for a number of channels: of the input, or of the whole module.
@@ -37,7 +37,7 @@ _CHANNELS = re.compile(
 #: Other names for a number of features: of the input, or of the whole module.
 _FEATURES = re.compile(
     r"(embed|emb|n|d|model|feat|feature|node|obs|state|query|i)_?dims?|(embed|emb|feature)_size|dims?|d_?model|features"
-    r"|n_(features|feats)|normalized_shape|num_hiddens|n_embd|width|nfeat|n_mels|n_mel_channels"
+    r"|n_(features|feats)|normalized_shape|(n_)?in(put)?_?size|num_hiddens|n_embd|width|nfeat|n_mels|n_mel_channels"
     r"|hidden_(features|size|dim|channels)|hidden|embedding_dim|feat|filters|.*_in(put)?_(features|size|dims?|channels)"
 )
 #: Names of what the user chooses: outputs, classes, vocabularies, hidden widths.

@@ -66,7 +66,7 @@ def test_a_model_before_and_after() -> None:
         "2: Odd",
         "  zz = 64  the call itself  dimension 1 of x: (2, 64); the call fails with 128",
         "3: Block",
-        "  dim = 3  axis(-1)  x: (2, 3)",
+        "  dim = 3  axis(-1)  dimension 1 of x: (2, 3); the call fails with 6",
         "4: Linear",
         "  in_features = 6  axis(-1, of='input')  input: (2, 6)",
     ]

@@ -68,10 +68,22 @@ class Rows(nn.Module):
         return self.fc(self.conv(x).view(-1, self.n))
 
 
+class Frequencies(nn.Module):
+    """A number of its own, with which only far too large values fail."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.scales = [2.0**each for each in range(number)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x * (scale if scale < 1e16 else int("9" * 5000) * 1.0) for scale in self.scales], -1)
+
+
 OPEN: list[tuple[Any, dict[str, int], tuple[Any, ...], set[str]]] = [
     (lazify(Bag), {"vocab_size": 100, "num_class": 4}, (torch.arange(37), torch.tensor([0, 10])), {"embed_dim"}),
     (lazify(Fusion, exclude=["image_dim", "text_dim"]), {}, (torch.randn(2, 5),), {"text_dim"}),
     (lazify(Coupled, exclude=["in_features", "first", "second"]), {}, (torch.randn(2, 5),), {"first", "second"}),
+    (lazify(Frequencies, exclude=["number"]), {}, (torch.randn(2, 3),), {"number"}),
     (lazify(nn.Linear, exclude=...), {}, (torch.randn(2, 5),), {"out_features"}),
 ]
 

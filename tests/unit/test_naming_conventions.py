@@ -20,7 +20,7 @@ from lazify._recipe.signature_reading import constructor_signature
         ),
         ("dim, heads=8, dim_head=64", "x", Sizes((), ("dim",))),
         ("query_dim, context_dim=None, heads=8", "x context", Sizes(("context_dim",), ("query_dim",))),
-        ("input_size, hidden_size, num_layers=1", "x hidden", Sizes(("input_size",))),
+        ("input_size, hidden_size, num_layers=1", "x hidden", Sizes((), ("input_size",))),
         ("num_heads, hidden_dim, mlp_dim", "x", Sizes((), ("hidden_dim",))),
         ("obs_dim, act_dim=3", "obs act", Sizes((), ("obs_dim",))),
         ("in_channels=3, inplanes=64, channels=(4, 8)", "x", Sizes(("in_channels",), (), ("inplanes", "channels"))),
