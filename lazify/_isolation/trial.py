@@ -125,7 +125,7 @@ class TrialRunner:
         return contextvars.copy_context().run(self._run_here, values)
 
     def _run_here(self, values: Mapping[str, Any]) -> TrialRun:
-        recorder, built, failure, module = FailureRecorder(), False, None, None
+        recorder, built, failure, module, passed = FailureRecorder(), False, None, None, None
         grad = torch.is_grad_enabled()
         with isolated(self.code, self.construct, dict(self.given), self.args, dict(self.kwargs), values) as snapshot:
             try:
@@ -143,7 +143,9 @@ class TrialRunner:
                 failure = error
             dispose(module, failure, snapshot.seen)
             module = args = kwargs = result = None
-        return passed if failure is None else TrialRun(failure, built, recorder.completed, *recorder.failed)
+        if passed is None or failure is not None:
+            return TrialRun(failure, built, recorder.completed, *recorder.failed)
+        return passed
 
     def _mode(self) -> Any:
         return real_trial(self._limit()) if self.real else TrialMode(device=torch.device("cpu"))
