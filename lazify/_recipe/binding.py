@@ -53,7 +53,8 @@ def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Cal
     """A function with this signature that returns its bound arguments.
 
     Python itself binds the arguments: a wrong call raises Python's own `TypeError`. Each default is replaced by
-    `NOT_GIVEN`. The names in `optional` are additional keyword parameters.
+    `NOT_GIVEN`. The names in `optional` are additional keyword parameters. Where a required parameter follows one that
+    may be left out, positional arguments that are just as many as the required ones are these, as in `range(stop)`.
 
     >>> def init(self, out_channels, *, bias=True): ...
     >>> bind = binder(inspect.signature(init), "Conv.__init__", optional=["in_channels"])
@@ -71,11 +72,14 @@ def binder(signature: Signature, name: str, optional: Iterable[str] = ()) -> Cal
     bind = _function(parameters, name)
     by_keyword = [p.replace(kind=Parameter.KEYWORD_ONLY) if _has_default(p) else p for p in parameters]
     refuse = _function(by_keyword, name)
+    required = [p.name for p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD and not _has_default(p)]
 
-    def bind_and_check(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    def bind_and_check(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         __tracebackhide__ = True
-        bound = bind(*args, **kwargs)
+        bound = bind(self, *args, **kwargs)
         if any(bound[each] is NOT_GIVEN for each in late):
+            if len(missing := [each for each in required if each not in kwargs]) == len(args):  # as in `range(stop)`
+                return bind(self, **dict(zip(missing, args, strict=True)), **kwargs)
             given = {each: value for each, value in bound.items() if value is not NOT_GIVEN}
             refuse(given.pop("self"), **given)  # raises Python's own error
         return bound

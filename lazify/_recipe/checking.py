@@ -15,9 +15,9 @@ from lazify.errors import DefinitionError, compose
 
 __all__ = ["Exclude", "Options", "accepts", "by_keyword", "check_rules", "normalize_exclude", "nothing_to_infer"]
 
-Exclude: TypeAlias = "str | Iterable[str] | Mapping[str, Any] | EllipsisType | None"
+Exclude: TypeAlias = str | Iterable[str] | Mapping[str, Any] | EllipsisType | None
 #: The same, normalized: None where lazify decides, the Ellipsis for whatever is left out, else names and rules.
-Options: TypeAlias = "tuple[tuple[str, Any], ...] | EllipsisType | None"
+Options: TypeAlias = tuple[tuple[str, Any], ...] | EllipsisType | None
 
 
 def normalize_exclude(exclude: Exclude) -> Options:

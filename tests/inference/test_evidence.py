@@ -202,7 +202,14 @@ def test_given_as_to_the_eager_class() -> None:
     assert type(LazyAttention(12, num_heads=4)) is Attention
 
 
-@pytest.mark.parametrize("args", [(), (8,), (8, 2, 0.0, 1)])
+def test_one_argument_for_the_one_that_is_required() -> None:
+    module = LazyAttention(4)  # as in `range(stop)`
+    assert repr(module) == "LazyAttention(dim=?, num_heads=4)"
+    module(torch.randn(2, 5, 12))
+    assert (module.inner.embed_dim, module.inner.num_heads) == (12, 4)
+
+
+@pytest.mark.parametrize("args", [(), (8, 2, 0.0, 1)])
 def test_what_is_no_size_is_still_required(args: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'num_heads'|takes from 1 to 4"):
         LazyAttention(*args)
