@@ -63,7 +63,7 @@ def _examine(search: Search, solution: Solution, values: Values, name: str) -> N
             continue
         if (
             _passes_as_well(search, other, run)
-            and not _is_harmless(search.problem, name, values, other, run)
+            and not _is_harmless(search.problem, solution, name, other, run)
             and not _fails_on_real_tensors(search, values, {**values, name: value})
         ):
             solution.open[name] = {**values, name: value}
@@ -94,14 +94,16 @@ def _passes_as_well(search: Search, other: TrialRun, run: TrialRun) -> bool:
     return other.passed and (search.keeps_batch(other) or not search.keeps_batch(run))
 
 
-def _is_harmless(problem: Problem, name: str, values: Values, other: TrialRun, run: TrialRun) -> bool:
+def _is_harmless(problem: Problem, solution: Solution, name: str, other: TrialRun, run: TrialRun) -> bool:
     """Whether another value of a size that the call has makes a module of the very same shapes.
 
-    An image size of 33 gives as many patches of 8 as one of 32.
+    An image size of 33 gives as many patches of 8 as one of 32. Where no name says that it is such a size, the call
+    must have refused a larger one. Modules without tensors have no shapes to compare.
     """
-    value = values[name]
-    of_the_call = problem.guesses.get(name) == value or (isinstance(value, int) and value in problem.sizes)
-    return of_the_call and other.shapes == run.shapes
+    value = (solution.values or {})[name]
+    is_refused_larger = name in solution.refused and isinstance(value, int) and value in problem.sizes
+    is_size_of_the_call = problem.guesses.get(name) == value or is_refused_larger
+    return is_size_of_the_call and bool(run.shapes) and other.shapes == run.shapes
 
 
 def _fails_on_real_tensors(search: Search, values: Values, other: Values) -> bool:

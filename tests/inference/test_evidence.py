@@ -79,11 +79,24 @@ class Frequencies(nn.Module):
         return torch.cat([x * (scale if scale < 1e16 else int("9" * 5000) * 1.0) for scale in self.scales], -1)
 
 
+class TimeEmbedding(nn.Module):
+    """Nothing in it has a size, and its name suggests the number of time steps."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, t: Tensor) -> Tensor:
+        angles = t[:, None] * torch.arange(self.dim // 2)
+        return torch.cat([angles.sin(), angles.cos()], -1)
+
+
 OPEN: list[tuple[Any, dict[str, int], tuple[Any, ...], set[str]]] = [
     (lazify(Bag), {"vocab_size": 100, "num_class": 4}, (torch.arange(37), torch.tensor([0, 10])), {"embed_dim"}),
     (lazify(Fusion, exclude=["image_dim", "text_dim"]), {}, (torch.randn(2, 5),), {"text_dim"}),
     (lazify(Coupled, exclude=["in_features", "first", "second"]), {}, (torch.randn(2, 5),), {"first", "second"}),
     (lazify(Frequencies, exclude=["number"]), {}, (torch.randn(2, 3),), {"number"}),
+    (lazify(TimeEmbedding), {}, (torch.rand(6),), {"dim"}),
     (lazify(nn.Linear, exclude=...), {}, (torch.randn(2, 5),), {"out_features"}),
 ]
 
