@@ -17,8 +17,8 @@ from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner, Uncopyabl
 
 __all__ = ["solve"]
 
-#: Errors of a number that is too large: they say nothing of the call.
-_OUT_OF_RANGE = (OverflowError, MemoryError, RecursionError, TrialMemoryError)
+#: Errors of a number that is too large or too small: they say nothing of the call.
+_OUT_OF_RANGE = (ArithmeticError, MemoryError, RecursionError, TrialMemoryError)
 #: How many other values that the constructor takes must fail before a value counts as determined.
 MOST_CONTRASTS = 2
 
@@ -55,7 +55,8 @@ def _examine(search: Search, solution: Solution, values: Values, name: str) -> N
     """Note whether the call determines the value of `name`, and with what it fails or passes."""
     run = search.run(values)
     contrasts = 0
-    for value, is_rival in _others(values[name], search.problem):
+    tried = [(each[name], True) for each, met in search.tried if met.passed and each == {**values, name: each[name]}]
+    for value, is_rival in (*_passing(tried, values[name]), *_others(values[name], search.problem)):
         if search.exhausted() or (contrasts == MOST_CONTRASTS and not is_rival):
             continue
         other = search.run({**values, name: value})
@@ -78,10 +79,15 @@ def _examine(search: Search, solution: Solution, values: Values, name: str) -> N
                 return
 
 
+def _passing(tried: list[tuple[Any, bool]], value: Any) -> list[tuple[Any, bool]]:
+    """Numbers with which a run has passed already. A 1 passes nearly everything, by broadcasting."""
+    return [each for each in tried if isinstance(each[0], int) and each[0] not in (value, 1)]
+
+
 def _others(value: Any, problem: Problem) -> Iterator[tuple[Any, bool]]:
     """Values other than this one: of other size, and sizes of other tensors of the call, for which True is added."""
     if isinstance(value, int):
-        yield from ((value + step, False) for step in (value, *sorted(perturbations(value)[1:])))
+        yield from ((value + step, False) for step in dict.fromkeys((value, *sorted(perturbations(value)[1:]))))
         if value in problem.rivals:
             yield from ((rival, True) for rival in problem.rivals if rival not in (value, 1))
     elif isinstance(value, dict):
