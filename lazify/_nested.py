@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.nn.parameter import is_lazy
 
 from lazify._module_tree import walk
 
-__all__ = ["PLAIN", "SameObject", "all_plain", "cache_key", "children", "describe", "tensor_paths", "tensors"]
+__all__ = ["PLAIN", "SameObject", "all_plain", "cache_key", "children", "describe", "keep", "tensor_paths", "tensors"]
+
+V = TypeVar("V")
 
 _PLAIN = (int, float, bool, str, type(None), type, torch.dtype, torch.device)
 #: Types of values that hold nothing else and do not change.
@@ -131,6 +133,14 @@ def cache_key(value: Any, outer: tuple[int, ...] = ()) -> Any:
         return SameObject(value)  # a function, say
     except TypeError:
         return object()  # an object that cannot be referred to weakly: equal to no other
+
+
+def keep(cache: dict[Any, V], key: Any, value: V, most: int) -> V:
+    """Put a value into a cache of at most this many; if it is full, what was kept first goes."""
+    if len(cache) >= most:
+        cache.pop(next(iter(cache)), None)
+    cache[key] = value
+    return value
 
 
 def _module_key(path: str, module: torch.nn.Module, outer: tuple[int, ...]) -> Any:

@@ -17,7 +17,7 @@ from lazify._deferred.constructions import compare_constructions
 from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.placeholders import TensorKind, kind_of
 from lazify._module_tree import tensors_in, walk
-from lazify._nested import all_plain
+from lazify._nested import all_plain, keep
 from lazify._recipe.construction import slot_names
 from lazify._recipe.recipe import Recipe
 
@@ -66,9 +66,7 @@ def template_of(recipe: Recipe, given: Mapping[str, Any]) -> Template:
     if template is None:
         template = _new_template(recipe, given, True)
         if template.is_shared:
-            if len(recipe.preview_templates) >= MOST_TEMPLATES:
-                recipe.preview_templates.pop(next(iter(recipe.preview_templates)), None)
-            recipe.preview_templates[key] = template
+            keep(recipe.preview_templates, key, template, MOST_TEMPLATES)
     return template
 
 

@@ -164,8 +164,7 @@ class LazyState:
     def not_known_message(self, name: str) -> str:
         """Text of the error for an attribute that only the real module has."""
         recipe = self.recipe
-        open_names = [each for each in recipe.rules if each not in self.given]
-        missing = [each for each in open_names if each not in recipe.defaulted] or open_names
+        missing = recipe.left_out(self.given) or [each for each in recipe.rules if each not in self.given]
         return compose(
             f"attribute {name!r} is not known yet: this {recipe.name} waits for its first call",
             [("to be inferred", ", ".join(missing))],

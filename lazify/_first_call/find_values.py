@@ -16,7 +16,7 @@ from lazify._inference.search import search
 from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
 from lazify._lock import InstanceLock
 from lazify._module_tree import walk
-from lazify._nested import cache_key
+from lazify._nested import cache_key, keep
 from lazify._recipe.recipe import Recipe
 from lazify._torch import COMPILED_CALL, GLOBAL_PRE_HOOKS
 from lazify.errors import AmbiguousInferenceError, InferenceError
@@ -91,10 +91,7 @@ MOST_SOLUTIONS = 1024
 
 def remember_solution(recipe: Recipe, key: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Keep the values for a configuration; if there are too many, drop those kept first."""
-    if len(recipe.solutions) >= MOST_SOLUTIONS:
-        recipe.solutions.pop(next(iter(recipe.solutions)), None)
-    recipe.solutions[key] = values
-    return values
+    return keep(recipe.solutions, key, values, MOST_SOLUTIONS)
 
 
 def has_pre_hooks(state: LazyState) -> bool:

@@ -55,9 +55,8 @@ def _examine(search: Search, solution: Solution, values: Values, name: str) -> N
     """Note whether the call determines the value of `name`, and with what it fails or passes."""
     run = search.run(values)
     contrasts = 0
-    tried = [(each[name], True) for each, met in search.tried if met.passed and each == {**values, name: each[name]}]
-    for value, is_rival in (*_passing(tried, values[name]), *_others(values[name], search.problem)):
-        if search.exhausted() or (contrasts == MOST_CONTRASTS and not is_rival):
+    for value, is_suspect in (*_passed_already(search, values, name), *_others(values[name], search.problem)):
+        if search.exhausted() or (contrasts == MOST_CONTRASTS and not is_suspect):
             continue
         other = search.run({**values, name: value})
         if not other.built:
@@ -72,20 +71,21 @@ def _examine(search: Search, solution: Solution, values: Values, name: str) -> N
         if isinstance(other.error, _OUT_OF_RANGE):
             continue
         solution.refused.setdefault(name, value)
-        if not is_rival:
+        if not is_suspect:
             contrasts += 1
             if alternative := _with_others_following(search, {**values, name: value}, name, run):
                 solution.open[name] = alternative
                 return
 
 
-def _passing(tried: list[tuple[Any, bool]], value: Any) -> list[tuple[Any, bool]]:
-    """Numbers with which a run has passed already. A 1 passes nearly everything, by broadcasting."""
-    return [each for each in tried if isinstance(each[0], int) and each[0] not in (value, 1)]
+def _passed_already(search: Search, values: Values, name: str) -> list[tuple[Any, bool]]:
+    """Numbers in the place of this one with which a run has passed. A 1 passes nearly everything, by broadcasting."""
+    alike = (each[name] for each, run in search.tried if run.passed and each == {**values, name: each[name]})
+    return [(value, True) for value in alike if isinstance(value, int) and value not in (values[name], 1)]
 
 
 def _others(value: Any, problem: Problem) -> Iterator[tuple[Any, bool]]:
-    """Values other than this one: of other size, and sizes of other tensors of the call, for which True is added."""
+    """Other values, each with whether it must be tried: as many of another size as it takes, all of other tensors."""
     if isinstance(value, int):
         yield from ((value + step, False) for step in dict.fromkeys((value, *sorted(perturbations(value)[1:]))))
         if value in problem.rivals:

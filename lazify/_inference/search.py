@@ -34,7 +34,7 @@ def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dic
         Exception: the error of the call, if that is the same with every value.
     """
     found = investigate(recipe, given, runner)
-    values = _decided(recipe, given, runner, found.problem, found.solution, found.call)
+    values = _decided(recipe, given, runner, found)
     proofs = {name: _proof(value, found, name) for name, value in values.items() if name in found.solution.refused}
     return FoundValues({**found.by_rule, **values}, proofs)
 
@@ -108,27 +108,20 @@ def _with_defaults(recipe: Recipe, runner: TrialRunner, names: tuple[str, ...]) 
     return Solution(defaults) if len(defaults) == len(names) and runner(defaults).passed else None
 
 
-def _decided(
-    recipe: Recipe,
-    given: Mapping[str, Any],
-    runner: TrialRunner,
-    problem: Problem,
-    solution: Solution,
-    call: Mapping[str, Any],
-) -> dict[str, Any]:
+def _decided(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner, found: Findings) -> dict[str, Any]:
     """The values, where the call leaves none open that nothing else decides.
 
     Raises:
         AmbiguousInferenceError: if it does.
     """
-    values = dict(solution.values or {})
-    undecided = [name for name in solution.open if not _is_decided_by_name(name, values, problem, recipe)]
+    solution, values = found.solution, dict(found.solution.values or {})
+    undecided = [name for name in solution.open if not _is_decided_by_name(name, values, found.problem, recipe)]
     if not undecided:
         return values
-    with_defaults = {**values, **_defaults(recipe, undecided)}
-    if len(_defaults(recipe, undecided)) == len(undecided) and runner(with_defaults).passed:
-        return with_defaults
-    raise ambiguous(recipe, given, replace(solution, open={n: solution.open[n] for n in undecided}), call)
+    defaults = _defaults(recipe, undecided)
+    if len(defaults) == len(undecided) and runner({**values, **defaults}).passed:
+        return {**values, **defaults}
+    raise ambiguous(recipe, given, replace(solution, open={n: solution.open[n] for n in undecided}), found.call)
 
 
 def _is_decided_by_name(name: str, values: Mapping[str, Any], problem: Problem, recipe: Recipe) -> bool:

@@ -22,8 +22,7 @@ def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
 
     Those with a default that stays in the signature are taken to have it.
     """
-    names = [name for name in recipe.rules if name not in given and name not in recipe.defaulted]
-    return [name for name in names if not is_derived(recipe, name)]
+    return [name for name in recipe.left_out(given) if not is_derived(recipe, name)]
 
 
 def construct_preview(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lazify._recipe.rules import Axis, Rule
@@ -146,8 +146,7 @@ def sizes_of(signature: inspect.Signature, forward: Iterable[str]) -> Sizes:
     >>> sizes_of(inspect.signature(init), ["x"])
     Sizes(dropped=('in_channels',), optional=('width',), defaulted=('channels',))
     """
-    arguments = list(forward)
-    parameters = [p for p in signature.parameters.values() if p.kind not in VARIADIC and _may_be_size(p)]
+    arguments, parameters = list(forward), _possible_sizes(signature)
     sides = [p.name for p in parameters if _is_side_input(p.name, arguments)]
     inputs = [p for p in parameters if p.name not in sides and _is_input(p)]
     dropped = [*sides, *(p.name for p in _required(inputs) or inputs[:1])]
@@ -165,9 +164,12 @@ def sizes_of(signature: inspect.Signature, forward: Iterable[str]) -> Sizes:
 def any_size(signature: inspect.Signature, forward: Iterable[str]) -> Sizes:
     """The same where the user says that whatever is left out is to be inferred: no name is asked."""
     named = sizes_of(signature, forward)
-    parameters = [p for p in signature.parameters.values() if p.kind not in VARIADIC and _may_be_size(p)]
-    optional = tuple(p.name for p in _required(parameters) if p.name not in named.dropped)
-    return Sizes(named.dropped, optional, named.defaulted)
+    optional = tuple(p.name for p in _required(_possible_sizes(signature)) if p.name not in named.dropped)
+    return replace(named, optional=optional)
+
+
+def _possible_sizes(signature: inspect.Signature) -> list[inspect.Parameter]:
+    return [p for p in signature.parameters.values() if p.kind not in VARIADIC and _may_be_size(p)]
 
 
 def _required(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:

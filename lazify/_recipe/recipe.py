@@ -108,6 +108,10 @@ class Recipe:
         """The inferred parameters that are not in the signature of the lazy class."""
         return [name for name in self.rules if name not in self.optional]
 
+    def left_out(self, given: Mapping[str, Any]) -> list[str]:
+        """The inferred parameters that are not given, without those that keep a default unless the call refuses it."""
+        return [name for name in self.rules if name not in given and name not in self.defaulted]
+
     @property
     def signature(self) -> Signature:
         """Signature of a call of the lazy class."""

@@ -73,19 +73,18 @@ def suggest(module_cls: Any, /, *args: Any, **kwargs: Any) -> Suggestion:
     LazyConv2d = lazify(Conv2d, exclude={'in_channels': axis(-3, of='input')})
     """
     cls, given = _class_and_arguments(module_cls)
-    recipe = compile_recipe(cls, ..., decorated=False)
+    recipe = compile_recipe(cls, ...)
     _check_no_size_missing(recipe, given)
     args, kwargs = tuple(map(_tensor, args)), {name: _tensor(each) for name, each in kwargs.items()}
-    runner = TrialRunner(functools.partial(construct_new, recipe), given, args, kwargs, "__call__", (cls,))
+    runner = TrialRunner(functools.partial(construct_new, recipe), given, args, kwargs, code=(cls,))
     found = investigate(_all_guessed(recipe), given, runner)
-    values = found.solution.values or {}
-    determined = {name: value for name, value in values.items() if name in found.solution.refused}
-    determined = {name: value for name, value in determined.items() if name not in found.solution.open}
+    values, refused, is_open = found.solution.values or {}, found.solution.refused, found.solution.open
+    determined = {name: value for name, value in values.items() if name in refused and name not in is_open}
     return Suggestion(
         cls.__name__,
         determined,
-        {name: found.solution.refused[name] for name in determined},
-        tuple(name for name in values if name in found.solution.open and name not in found.problem.defaults),
+        {name: refused[name] for name in determined},
+        tuple(name for name in values if name in is_open and name not in found.problem.defaults),
         _code(recipe, given, determined, found),
     )
 

@@ -261,3 +261,19 @@ class AnyWidth(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x)
+
+
+class Searched(nn.Module):
+    """One width, by a name that says nothing."""
+
+    def __init__(self, zzz: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(zzz, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x)  # type: ignore[no-any-return]
+
+
+def searched(cls: type[nn.Module] = Searched, *args: Any) -> nn.Module:
+    """A lazy instance for whose width a search is needed."""
+    return lazify(cls, exclude=["zzz"])(*args)

@@ -12,20 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers.modules import Searched, searched
 from lazify import InferenceError, is_lazy, lazify, materialize
-
-
-class Searched(nn.Module):
-    def __init__(self, zzz: int) -> None:
-        super().__init__()
-        self.fc = nn.Linear(zzz, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x)  # type: ignore[no-any-return]
-
-
-def searched(cls: type[nn.Module] = Searched) -> nn.Module:
-    return lazify(cls, exclude=["zzz"])()
 
 
 def test_the_traceback_of_an_error_leads_into_the_forward() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers.modules import Searched
 from lazify import InferenceError, lazify
 from lazify._isolation import Budget, TrialMemoryError, TrialRunner
 from lazify._isolation import limits as limits_module
@@ -47,15 +48,6 @@ def test_an_error_says_which_limit_was_reached(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("lazify._inference.solver.MAX_RUNS", 12)
     with pytest.raises(InferenceError, match="after 12 runs"):
         lazify(Never, exclude=["a", "b"])()(torch.ones(2, 5))
-
-
-class Searched(nn.Module):
-    def __init__(self, zzz: int) -> None:
-        super().__init__()
-        self.fc = nn.Linear(zzz, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x)  # type: ignore[no-any-return]
 
 
 def run(cls: type[nn.Module], value: int, *args: Any) -> Any:

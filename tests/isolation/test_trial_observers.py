@@ -18,22 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
+from helpers.modules import Searched, searched
 from lazify import axis, lazify, materialize
 from lazify import nn as lnn
 from lazify._torch import default_device
-
-
-class Searched(nn.Module):
-    def __init__(self, zzz: int) -> None:
-        super().__init__()
-        self.fc = nn.Linear(zzz, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(x)  # type: ignore[no-any-return]
-
-
-def searched(cls: type[nn.Module] = Searched, *args: Any) -> nn.Module:
-    return lazify(cls, exclude=["zzz"])(*args)
 
 
 class Wrong(Searched):

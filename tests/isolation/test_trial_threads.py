@@ -12,10 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from helpers.threads import LONG, together
 from lazify import lazify
-
-#: A deadlock is told by this; nothing else waits so long.
-LONG = 60.0
 
 
 class Searched(nn.Module):
@@ -29,25 +27,6 @@ class Searched(nn.Module):
 
 def searched(*args: Any, cls: type[nn.Module] = Searched) -> nn.Module:
     return lazify(cls, exclude=["zzz"])(*args)
-
-
-def together(*functions: Callable[[], Any]) -> None:
-    failures: list[BaseException] = []
-
-    def run(function: Callable[[], Any]) -> None:
-        try:
-            function()
-        except BaseException as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=run, args=(each,), daemon=True) for each in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LONG)
-    assert not any(thread.is_alive() for thread in threads)
-    if failures:
-        raise failures[0]
 
 
 def test_two_threads_draw_different_weights() -> None:

@@ -15,32 +15,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers.threads import LONG, together
 from lazify import axis, is_lazy, lazify, materialize
 from lazify import nn as lnn
 from lazify._torch import FakeTensor
 
-#: A deadlock is told by this; nothing else waits so long.
-LONG = 60.0
 X = torch.ones(2, 5)
-
-
-def together(*functions: Callable[[], Any]) -> None:
-    failures: list[BaseException] = []
-
-    def run(function: Callable[[], Any]) -> None:
-        try:
-            function()
-        except BaseException as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=run, args=(each,), daemon=True) for each in functions]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join(LONG)
-    assert not any(each.is_alive() for each in threads)
-    if failures:
-        raise failures[0]
 
 
 class Passing(nn.Module):
