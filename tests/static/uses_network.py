@@ -34,6 +34,12 @@ LazyRecurrent(10, num_layers="2")  # type: ignore[arg-type]
 LazyWide(3)  # type: ignore[call-arg]
 isinstance(nn.Linear(3, 3), LazyHead)
 
+assert_type(blocks.Mixing(num_heads=2), blocks.Mixing)
+assert_type(blocks.Mixing(2, dim=8), blocks.Mixing)
+assert_type(blocks.Mixing(8, 2, 0.5), blocks.Mixing)
+blocks.Mixing()  # type: ignore[call-overload]
+blocks.Mixing(8, "2")  # type: ignore[call-overload]
+
 assert_type(Sub(), Sub)
 assert_type(Inheriting(8), Inheriting)
 Marked(8)

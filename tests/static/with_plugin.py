@@ -291,3 +291,30 @@ class Guarded(nn.Module):
 
 Guarded(out_channels=64)
 Guarded(3, 64)  # type: ignore[call-arg]
+
+
+# sizes that may be left out
+class Mixing(nn.Module):
+    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+
+
+LazyMixing = lazify(Mixing)
+assert_type(LazyMixing(num_heads=2), Mixing)
+LazyMixing(8, 2)
+LazyMixing()  # type: ignore[call-arg]
+LazyMixing(8, heads=2)  # type: ignore[call-arg]
+assert_type(lazify(Mixing, exclude=...)(), Mixing)
+lazify(Mixing, exclude=...)(8, 2, 0.5)
+lazify(Mixing, exclude=...)("8")  # type: ignore[arg-type]
+
+
+@lazify
+class Mixed(nn.Module):
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+
+
+assert_type(Mixed(num_heads=2), Mixed)
+Mixed(8, 2)
+Mixed()  # type: ignore[call-arg]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from inspect import Parameter, Signature
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ from mypy import nodes
 from mypy.nodes import ArgKind, Expression, TypeInfo
 from mypy.types import AnyType, CallableType, Type, TypeOfAny
 
-from lazify._recipe.naming_conventions import sizes_of
+from lazify._recipe.naming_conventions import Sizes, any_size, sizes_of
 from lazify._recipe.signature_reading import VARIADIC
 from lazify._recipe.torch_nn_table import KNOWN
 from lazify.typing_support.mypy_plugin.reading import (
@@ -64,6 +64,7 @@ class SignatureChange:
             empty for a dataclass, whose constructor mypy generates later.
         takes_any_keyword: whether a rule has parameters that cannot be read, so that any keyword may be one of them.
         keyword_only: whether the parameters that are left are keyword-only.
+        optional: the names of required parameters that may be left out.
     """
 
     dropped: tuple[str, ...]
@@ -71,6 +72,7 @@ class SignatureChange:
     names: tuple[str, ...] = ()
     takes_any_keyword: bool = False
     keyword_only: bool = False
+    optional: tuple[str, ...] = ()
 
     @classmethod
     def from_source(
@@ -84,10 +86,12 @@ class SignatureChange:
         is_dataclass = "dataclass_tag" in info.metadata and "__init__" not in info.names
         constructor = _dataclass_signature(info) if is_dataclass else method_signature(info, "__init__")
         forward = method_signature(info, "forward")
-        rules = excluded(options.exclude)
+        is_anything = isinstance(options.exclude, nodes.EllipsisExpr)
+        rules = {} if is_anything else excluded(options.exclude)
         if rules is None or options.keyword_only is None or info.fallback_to_any:
             return None
-        dropped = tuple(rules or _default_parameters(info, constructor, forward))
+        sizes = Sizes(tuple(rules)) if rules else _default_sizes(info, constructor, forward, is_anything)
+        dropped = sizes.dropped
         unknown = [name for name in dropped if name not in constructor.parameters]
         if unknown and not any(p.kind in VARIADIC for p in constructor.parameters.values()):
             report(
@@ -95,12 +99,12 @@ class SignatureChange:
                 f"it has {', '.join(constructor.parameters)}"
             )
             return None
-        if not dropped:
+        if not dropped and not sizes.optional:
             return None
         added = _added_parameters(rules, {*forward.parameters, *constructor.parameters})
         takes_any_keyword = any(rule_parameters(rule) is None for rule in rules.values())
         names = () if is_dataclass else tuple(constructor.parameters)
-        return cls(dropped, added, names, takes_any_keyword, options.keyword_only)
+        return cls(dropped, added, names, takes_any_keyword, options.keyword_only, sizes.optional)
 
     @classmethod
     def of_decorated(cls, info: TypeInfo) -> SignatureChange | None:
@@ -109,9 +113,8 @@ class SignatureChange:
             if METADATA_KEY in base.metadata:
                 stored = base.metadata[METADATA_KEY]
                 added = tuple(AddedParameter(**each) for each in stored["added"])
-                return cls(
-                    **{**stored, "dropped": tuple(stored["dropped"]), "names": tuple(stored["names"]), "added": added}
-                )
+                named = {field: tuple(stored[field]) for field in ("dropped", "names", "optional")}
+                return cls(**{**stored, **named, "added": added})
             if "__init__" in base.names:
                 return None
         return None
@@ -142,13 +145,16 @@ class SignatureChange:
         )
 
     def _kept(self, argument: tuple[Type, ArgKind, str | None], name: str | None) -> tuple[Type, ArgKind, str | None]:
-        """A parameter that is left; keyword-only if all are."""
-        type_, kind, _ = argument
-        return (
-            (type_, _keyword_kind(kind == ArgKind.ARG_POS), name)
-            if self.keyword_only and kind in POSITIONAL
-            else argument
-        )
+        """A parameter that is left: with a default if it may be left out, keyword-only if all are."""
+        type_, kind, given_name = argument
+        if name in self.optional:
+            kind = _OPTIONAL.get(kind, kind)
+        if self.keyword_only and kind in POSITIONAL:
+            return type_, _keyword_kind(kind == ArgKind.ARG_POS), name
+        return type_, kind, given_name
+
+
+_OPTIONAL = {ArgKind.ARG_POS: ArgKind.ARG_OPT, ArgKind.ARG_NAMED: ArgKind.ARG_NAMED_OPT}
 
 
 def _keyword_kind(required: bool) -> ArgKind:
@@ -179,14 +185,20 @@ def _dataclass_signature(info: TypeInfo) -> Signature:
     return Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in names])
 
 
-def _default_parameters(info: TypeInfo, constructor: Signature, forward: Signature) -> Iterable[str]:
-    """The parameters that lazify drops where the user names none: by rules as defaults, the torch.nn table, names."""
+def _default_sizes(info: TypeInfo, constructor: Signature, forward: Signature, is_anything: bool) -> Sizes:
+    """The parameters that may be inferred where none is named: by rules as defaults, the torch.nn table, names."""
     marked = [p.name for p in constructor.parameters.values() if p.default is AXIS]
-    if marked:
-        return marked
-    for base in info.mro:
-        if base.fullname in TORCH_NN_PARAMETERS:
-            return [name for name in TORCH_NN_PARAMETERS[base.fullname] if name in constructor.parameters]
+    if marked and not is_anything:
+        return Sizes(tuple(marked))
+    table = next((TORCH_NN_PARAMETERS[base.fullname] for base in info.mro if base.fullname in TORCH_NN_PARAMETERS), ())
+    by_row = [name for name in table if name in constructor.parameters]
+    if by_row and not is_anything:
+        return Sizes(tuple(by_row))
     if any(p.default is DEFAULT_NOT_CACHED for p in constructor.parameters.values()):
-        return []  # the class comes from mypy's cache, and any of its defaults may be a rule
-    return sizes_of(constructor, forward.parameters).dropped
+        return Sizes()  # the class comes from mypy's cache, and any of its defaults may be a rule
+    sizes = (any_size if is_anything else sizes_of)(constructor, forward.parameters)
+    symbol = info.get("__init__")
+    if symbol is not None and isinstance(symbol.node, nodes.OverloadedFuncDef):
+        return Sizes(sizes.dropped)  # the defaults of the implementation, which may be rules, are not seen
+    dropped = tuple(dict.fromkeys([*marked, *by_row, *sizes.dropped]))
+    return replace(sizes, dropped=dropped, optional=tuple(name for name in sizes.optional if name not in dropped))

@@ -12,8 +12,9 @@ from typing import Any
 
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.instance import LazyInstance
+from lazify._recipe.binding import required_after_defaults
 from lazify._recipe.recipe import Recipe
-from lazify._recipe.signature_reading import RawText
+from lazify._recipe.signature_reading import VARIADIC, RawText
 from lazify.typing_support.stubs.annotations import AnnotationWriter
 from lazify.typing_support.stubs.conditions import executed_statements
 from lazify.typing_support.stubs.modules import lazy_classes, syntax_tree
@@ -118,25 +119,30 @@ class _StatementWriter:
         """
         metaclass = statement(f"class _{name}(type):\n    ...")
         assert isinstance(metaclass, ast.ClassDef)
-        metaclass.body = [self.constructor("__call__", recipe, self.annotations.annotation(recipe.wrapped), {})]
+        metaclass.body = [*self.constructors("__call__", recipe, self.annotations.annotation(recipe.wrapped), {})]
         yield metaclass
         yield declaration(name, f"_{name}")
 
-    def constructor(self, method: str, recipe: Recipe, returns: str, source_annotations: Mapping[str, str]) -> ast.stmt:
-        """The lazified constructor, with the dropped parameters as optional keyword parameters."""
+    def constructors(
+        self, method: str, recipe: Recipe, returns: str, source_annotations: Mapping[str, str]
+    ) -> Iterator[ast.stmt]:
+        """The lazified constructor, with the dropped parameters as optional keyword parameters; or its overloads."""
         dropped = [
             recipe.original_signature.parameters[name]
             for name in recipe.dropped
             if name in recipe.original_signature.parameters
         ]
         dropped = [p.replace(kind=Parameter.KEYWORD_ONLY, default=None) for p in dropped]
-        # the numbers of the kinds are the order that Python requires
-        parameters = sorted((*recipe.signature.parameters.values(), *dropped), key=lambda p: p.kind)
-        is_positional_only = parameters and parameters[0].kind is Parameter.POSITIONAL_ONLY
-        kind = Parameter.POSITIONAL_ONLY if is_positional_only else Parameter.POSITIONAL_OR_KEYWORD
-        first = Parameter("self" if method == "__init__" else "cls", kind)
-        signature = Signature([first, *(self.parameter(p, recipe, source_annotations) for p in parameters)])
-        return statement(f"def {method}{signature} -> {returns}: ...")
+        forms = _valid_forms(list(recipe.signature.parameters.values()))
+        for form in forms:
+            # the numbers of the kinds are the order that Python requires
+            parameters = sorted((*form, *dropped), key=lambda p: p.kind)
+            is_positional_only = parameters and parameters[0].kind is Parameter.POSITIONAL_ONLY
+            kind = Parameter.POSITIONAL_ONLY if is_positional_only else Parameter.POSITIONAL_OR_KEYWORD
+            first = Parameter("self" if method == "__init__" else "cls", kind)
+            signature = Signature([first, *(self.parameter(p, recipe, source_annotations) for p in parameters)])
+            decorator = "@typing.overload\n" if len(forms) > 1 else ""
+            yield statement(f"{decorator}def {method}{signature} -> {returns}: ...")
 
     def parameter(self, p: Parameter, recipe: Recipe, source_annotations: Mapping[str, str]) -> Parameter:
         """A parameter whose annotation and default print as source text."""
@@ -169,7 +175,7 @@ class _StatementWriter:
         for each in body:
             if isinstance(each, FUNCTIONS):
                 if each.name == "__init__" and recipe is not None:
-                    yield self.constructor("__init__", recipe, "None", argument_annotations(each))
+                    yield from self.constructors("__init__", recipe, "None", argument_annotations(each))
                 else:
                     yield function_stub(each, in_class=True)
             elif isinstance(each, ast.ClassDef):
@@ -181,7 +187,7 @@ class _StatementWriter:
                 declared.update(assigned_targets(each))
                 yield from self.class_variables(each, cls)
         if recipe is not None and "__init__" not in declared:
-            yield self.constructor("__init__", recipe, "None", {})
+            yield from self.constructors("__init__", recipe, "None", {})
         no_field = ""
         if isinstance(cls, type) and "__dataclass_fields__" in vars(cls):
             self.annotations.imports.add("import dataclasses")
@@ -210,6 +216,22 @@ class _StatementWriter:
                     annotation = written or self.annotations.type_of_expression(value, annotations)
                     found.setdefault(target.attr, annotation)
         return found
+
+
+def _valid_forms(parameters: list[Parameter]) -> list[list[Parameter]]:
+    """The parameters of a constructor, twice where a required one follows one that may be left out.
+
+    Then either all up to the last required one are given, or only the required ones by position.
+    """
+    late = required_after_defaults(parameters)
+    if not late:
+        return [parameters]
+    last = max(place for place, p in enumerate(parameters) if p.name in late)
+    all_given = [p.replace(default=p.empty) for p in parameters[: last + 1]] + parameters[last + 1 :]
+    by_keyword = [
+        p if p.default is p.empty or p.kind in VARIADIC else p.replace(kind=Parameter.KEYWORD_ONLY) for p in parameters
+    ]
+    return [all_given, by_keyword]
 
 
 def _is_type(value: Any) -> bool:

@@ -191,3 +191,16 @@ except ImportError:
 
 if __name__ == "__main__":
     print(Block)
+
+
+@lazify
+class Mixing(nn.Module):
+    """A width that may be left out, before an argument that may not."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.mixed = nn.MultiheadAttention(dim, num_heads, dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.mixed(x, x, x)[0]
+        return out
