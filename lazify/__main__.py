@@ -112,7 +112,7 @@ def _show(options: argparse.Namespace, out: TextIO) -> str:
     shapes = [_shape(text) for text in options.input or ()]
     arguments = _arguments(options.arg)
     found = _found(options.target)
-    try:
+    with _reported(options.target):
         lazy = _lazy_class(options.target, found, options.exclude)
         texts = [_emphasized(str(explain(lazy)), out)]
         if shapes or arguments:
@@ -121,10 +121,6 @@ def _show(options: argparse.Namespace, out: TextIO) -> str:
                 materialize(module, *shapes)
                 texts.append(_emphasized(str(explain(module)), out))
             texts.append(str(module))
-    except LazifyError as error:
-        raise _WrongArguments(_advised(error)) from error
-    except Exception as error:  # raised by the user's class
-        raise _WrongArguments(f"{options.target}: {_one_line(error)}") from error
     return "\n\n".join(texts)
 
 
@@ -133,12 +129,22 @@ def _suggest(options: argparse.Namespace, out: TextIO) -> str:
     arguments = _arguments(options.arg)
     found = _found(options.target)
     _check_class(options.target, found)
+    with _reported(options.target):
+        text = str(suggest(functools.partial(found, **arguments), *shapes))
+    return text
+
+
+@contextmanager
+def _reported(target: str) -> Iterator[None]:
+    """Report what lazify, or the class itself, has against the arguments as wrong arguments."""
     try:
-        return str(suggest(functools.partial(found, **arguments), *shapes))
+        yield
     except LazifyError as error:
         raise _WrongArguments(_advised(error)) from error
+    except _WrongArguments:
+        raise
     except Exception as error:  # raised by the user's class
-        raise _WrongArguments(f"{options.target}: {_one_line(error)}") from error
+        raise _WrongArguments(f"{target}: {_one_line(error)}") from error
 
 
 def _advised(error: LazifyError) -> str:
