@@ -101,15 +101,15 @@ def _passes_as_well(search: Search, other: TrialRun, run: TrialRun) -> bool:
 
 
 def _is_harmless(problem: Problem, solution: Solution, name: str, other: TrialRun, run: TrialRun) -> bool:
-    """Whether another value of a size that the call has makes a module of the very same shapes.
+    """Whether another value of a size that the call has makes a module and a result of the very same shapes.
 
     An image size of 33 gives as many patches of 8 as one of 32. Where no name says that it is such a size, the call
-    must have refused a larger one. Modules without tensors have no shapes to compare.
+    must have refused a larger one.
     """
     value = (solution.values or {})[name]
     is_refused_larger = name in solution.refused and isinstance(value, int) and value in problem.sizes
     is_size_of_the_call = problem.guesses.get(name) == value or is_refused_larger
-    return is_size_of_the_call and bool(run.shapes) and other.shapes == run.shapes
+    return is_size_of_the_call and (other.shapes, other.results) == (run.shapes, run.results)
 
 
 def _fails_on_real_tensors(search: Search, values: Values, other: Values) -> bool:

@@ -53,7 +53,7 @@ class Search:
 
     def keeps_batch(self, run: TrialRun) -> bool:
         """Whether the result of a call has as many rows as its input."""
-        return self.problem.batch is not None and run.leading[:1] == (self.problem.batch,)
+        return self.problem.batch is not None and run.rows == self.problem.batch
 
     def solutions(self) -> list[Values]:
         """Values with which the call passes: the best known ones first, at most two."""
@@ -166,10 +166,10 @@ class Search:
 
     def with_batch_kept(self, values: Values, run: TrialRun) -> Values:
         """These values, or values like them with which the result has as many rows as the input (`x.view(-1, n)`)."""
-        batch, rows = self.problem.batch, run.leading[:1]
-        if batch and rows and rows[0] != batch:
+        batch, rows = self.problem.batch, run.rows
+        if batch and rows is not None and rows != batch:
             for name in self.free(values, frozenset()):
-                value, rest = divmod(values[name] * rows[0], batch)
+                value, rest = divmod(values[name] * rows, batch)
                 if rest == 0 and value > 0 and not self.exhausted():
                     after = {**values, name: value}
                     reached = self.run(after)

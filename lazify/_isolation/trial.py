@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -49,7 +49,7 @@ class TrialRun:
         completed_ops: operations completed before.
         sizes: sizes seen by the operation that failed, in its order; empty if none was in flight.
         operation: its name.
-        leading: of a call that passed, the size of the first dimension of each tensor in its result.
+        results: of a call that passed, the shapes of the tensors in its result.
         shapes: of a call that passed, the shapes of the parameters and buffers of the module.
     """
 
@@ -58,12 +58,17 @@ class TrialRun:
     completed_ops: int = 0
     sizes: tuple[int, ...] = ()
     operation: str = ""
-    leading: tuple[int, ...] = ()
+    results: tuple[tuple[int, ...], ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ()
 
     @property
     def passed(self) -> bool:
         return self.error is None
+
+    @property
+    def rows(self) -> int | None:
+        """The size of the first dimension of the first tensor in the result that has one."""
+        return next((shape[0] for shape in self.results if shape), None)
 
     @property
     def progress(self) -> tuple[bool, bool, int]:
@@ -138,7 +143,9 @@ class TrialRunner:
                     args, kwargs = copied((self.args, dict(self.kwargs)), fakes)
                     with torch.set_grad_enabled(grad), _Operations(recorder), TrialFunctions(fakes, recorder):
                         consume(result := getattr(module, self.method)(*args, **kwargs))
-                    passed = TrialRun(None, True, recorder.completed, (), "", _leading(result), _shapes(module))
+                    passed = TrialRun(
+                        None, True, recorder.completed, (), "", _shapes(tensors(result)), _shapes(_own(module))
+                    )
             except Exception as error:
                 failure = error
             dispose(module, failure, snapshot.seen)
@@ -157,9 +164,7 @@ class TrialRunner:
 
     def _note_size(self, module: nn.Module) -> None:
         if not self.real:
-            self._module_sizes.append(
-                sum(_bytes(tensor) for _, inside in walk(module) for tensor in own_tensors(inside))
-            )
+            self._module_sizes.append(sum(map(_bytes, _own(module))))
 
 
 @contextmanager
@@ -173,21 +178,18 @@ def real_trial(limit: int | None = None) -> Iterator[RealTrialMode]:
         mode.undo()
 
 
-def _leading(result: Any) -> tuple[int, ...]:
-    return tuple(int(each.shape[0]) for each in tensors(result) if each.dim())
+def _shapes(found: Iterable[torch.Tensor]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(int, each.shape)) for each in found if not is_lazy(each))
 
 
-def _shapes(module: nn.Module) -> tuple[tuple[int, ...], ...]:
-    return tuple(
-        tuple(tensor.shape) for _, inside in walk(module) for tensor in own_tensors(inside) if not is_lazy(tensor)
-    )
+def _own(module: nn.Module) -> Iterator[torch.Tensor]:
+    for _, inside in walk(module):
+        yield from own_tensors(inside)
 
 
 def _held(given: Mapping[str, Any]) -> Iterator[torch.Tensor]:
     for value in given.values():
-        for _, module in walk(value) if isinstance(value, nn.Module) else ():
-            yield from own_tensors(module)
-        yield from tensors(value) if not isinstance(value, nn.Module) else ()
+        yield from _own(value) if isinstance(value, nn.Module) else tensors(value)
 
 
 def _bytes(tensor: torch.Tensor) -> int:
