@@ -28,8 +28,10 @@ def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], 
     binder = recipe.binders_by_call_shape.get((*kwargs, len(args)))
     given = bind_or_construct(recipe, module, args, kwargs) if binder is None else binder(*args, **kwargs)
     on_inner_lazy = construction_context.on_inner_lazy
-    if given is not None and (on_inner_lazy is None or not on_inner_lazy(module, recipe, given)):
-        module.__dict__[STATE_KEY] = LazyState(recipe, given)
+    if given is not None:
+        state = LazyState(recipe, given)
+        if on_inner_lazy is None or not on_inner_lazy(module, state):
+            module.__dict__[STATE_KEY] = state
 
 
 def bind_or_construct(
