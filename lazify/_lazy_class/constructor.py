@@ -15,6 +15,7 @@ from lazify._recipe.binding import NOT_GIVEN, positional_binder
 from lazify._recipe.construction import construct, construction_context
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.signature_reading import VARIADIC
+from lazify._torch import skip_dynamo
 
 __all__ = ["RECIPE", "init_lazy", "is_original_construction"]
 
@@ -22,6 +23,7 @@ __all__ = ["RECIPE", "init_lazy", "is_original_construction"]
 RECIPE = "_lazify_recipe"
 
 
+@skip_dynamo
 def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`__init__` of a lazy class, with the signature that `wrapt.FunctionWrapper` asks for."""
     __tracebackhide__ = True  # IPython and pytest show the line of the user that constructs wrongly

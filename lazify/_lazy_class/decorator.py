@@ -20,6 +20,7 @@ from lazify._recipe.checking import Options
 from lazify._recipe.construction import original_init, set_class
 from lazify._recipe.recipe import Recipe, compile_recipe
 from lazify._recipe.rules import Axis
+from lazify._torch import skip_dynamo
 from lazify.errors import compose
 
 __all__ = ["decorate"]
@@ -37,6 +38,7 @@ def decorate(cls: type[M], options: Options) -> type[M]:
     setattr(cls, RECIPE, recipe)
     setattr(cls, LAZY_CLASS, (make_lazy_class(recipe),))
 
+    @skip_dynamo
     def __init__(wrapped: Any, self: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         __tracebackhide__ = True
         if is_original_construction(type(self), args, kwargs, cls):

@@ -17,6 +17,7 @@ from lazify._lazy_class.tables import explained_parameters, signatures_html
 from lazify._recipe.binding import function_with_signature
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.signature_reading import ORIGINAL_KEY
+from lazify._torch import skip_dynamo
 
 __all__ = ["class_doc", "instance_html", "instance_text", "with_lazy_signature"]
 
@@ -33,6 +34,7 @@ def with_lazy_signature(recipe: Recipe, behaviour: Callable[..., Any], original:
     functools.update_wrapper(shown, original, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
     shown.__doc__ = original.__doc__ or _rules_sentence(recipe)
     setattr(shown, ORIGINAL_KEY, original)
+    skip_dynamo(shown)  # Dynamo sees this function in place of the wrapper around it
     return wrapt.FunctionWrapper(shown, behaviour)
 
 
