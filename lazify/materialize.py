@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from lazify._deferred.operations import attached
-from lazify._deferred.state import lazy_state
+from lazify._deferred.state import lazy_state, next_construction_index
 from lazify._first_call.attempt import materialize_with
 from lazify._first_call.materialization import Completed, Plan, TrialKind, call_stack, plans_of
 from lazify._isolation import TrialMode, isolated
@@ -80,10 +80,11 @@ def materialize(
 
 
 def _materialized(model: M, args: Any, kwargs: Any, device: Any, strict: bool, progress: bool) -> M:
+    first_in_trials = next_construction_index()
     plans, unreached = _found_for_shapes(model, args, kwargs)
     if strict and unreached:
         raise _not_reached(unreached)
-    _build(plans, None if device is None else torch.device(device), progress)
+    _build(plans, None if device is None else torch.device(device), progress, first_in_trials)
     return model
 
 
@@ -217,11 +218,11 @@ def _stand_ins(value: Any, device: torch.device, outer: tuple[int, ...] = ()) ->
 # Building
 
 
-def _build(plans: list[Plan], device: torch.device | None, progress: bool) -> None:
-    """Make them real, all or none."""
+def _build(plans: list[Plan], device: torch.device | None, progress: bool, first_in_trials: int) -> None:
+    """Make them real, all or none, except those that exist since a trial run only (`first_in_trials` and later)."""
     states = [(lazy_state(plan.module), plan) for plan in plans]  # a call in another thread may have come before
     still_lazy = [(state.construction_index, plan) for state, plan in states if state is not None]
-    ordered = [plan for _, plan in sorted(still_lazy, key=lambda pair: pair[0])]
+    ordered = [plan for index, plan in sorted(still_lazy, key=lambda pair: pair[0]) if index < first_in_trials]
     calls = Completed()
     call_stack.calls.append(calls)
     try:

@@ -180,7 +180,7 @@ class _LazyLinear(type):
 LazyLinear: _LazyLinear
 class _LazyMultiheadAttention(type):
 
-    def __call__(cls, num_heads: typing.Any, dropout: typing.Any=0.0, bias: typing.Any=True, add_bias_kv: typing.Any=False, add_zero_attn: typing.Any=False, batch_first: typing.Any=False, device: typing.Any=None, dtype: typing.Any=None, *, embed_dim: typing.Any=None, kdim: typing.Any=None, vdim: typing.Any=None) -> torch.nn.modules.activation.MultiheadAttention:
+    def __call__(cls, num_heads: typing.Any, dropout: typing.Any=0.0, bias: typing.Any=True, add_bias_kv: typing.Any=False, add_zero_attn: typing.Any=False, kdim: typing.Any=None, vdim: typing.Any=None, batch_first: typing.Any=False, device: typing.Any=None, dtype: typing.Any=None, *, embed_dim: typing.Any=None) -> torch.nn.modules.activation.MultiheadAttention:
         ...
 LazyMultiheadAttention: _LazyMultiheadAttention
 class _LazyPReLU(type):

@@ -67,7 +67,10 @@ class Placeholder:
 
     @property
     def data(self) -> Any:
-        """A placeholder has no data: values written to it would be lost."""
+        """A placeholder has no data: values written to it would be lost. That of a copy may become real first."""
+        owner = self.owner()
+        if owner is not None and owner.materialize_like_copy():
+            return self.data
         raise ValueError(
             f"Attempted to use an uninitialized parameter in `{self.torch_class.__name__}.data`: it has no values yet. "
             "`module.apply(...)` waits for the real module"

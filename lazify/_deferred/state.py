@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify._deferred.copy_group import CopyGroup
 from lazify._deferred.operations import Operation
 from lazify._deferred.preview import Preview
 from lazify._deferred.preview_submodule import PreviewSubmodule
@@ -24,9 +25,9 @@ from lazify._nested import PLAIN, all_plain
 from lazify._recipe.recipe import Recipe
 from lazify.errors import NotMaterializedError, compose
 
-__all__ = ["STATE_KEY", "History", "LazyState", "lazy_state"]
+__all__ = ["STATE_KEY", "History", "LazyState", "lazy_state", "next_construction_index"]
 
-_next_construction_index = itertools.count().__next__
+next_construction_index = itertools.count().__next__
 
 
 class History:
@@ -41,8 +42,7 @@ class History:
         preview: the preview of the real module's parameters and submodules; None until someone asks for them.
         owner: for a lazy instance inside the preview of another one: the lazy state of the other one, and the path
             of this instance in it; else None.
-        copy_group: shared by a lazy instance and its deep copies: the values from which the first of them was
-            materialized.
+        copy_group: shared by a lazy instance and its copies, which start with the same values; None without copies.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class History:
         self.device_is_explicit = False
         self.preview: Preview | None = None
         self.owner: tuple[LazyState, str] | None = None
-        self.copy_group: dict[str, Any] | None = None
+        self.copy_group: CopyGroup | None = None
 
 
 class _EmptyHistory(History):
@@ -89,7 +89,7 @@ class LazyState:
         self.history: History = _EMPTY_HISTORY
         # `issuperset` is the fast path: it is nearly always enough
         self.is_untouched = PLAIN.issuperset(map(type, given.values())) or all_plain(given.values())
-        self.construction_index = _next_construction_index()
+        self.construction_index = next_construction_index()
 
     def writable_history(self) -> History:
         """The history of this instance alone, created if need be."""
@@ -119,6 +119,11 @@ class LazyState:
         if placeholders is not None:
             history.preview = Preview(copies, len(operations))
         return twin
+
+    def share_group_of(self, other: LazyState) -> None:
+        """From now on start with the values of another instance of the same class, whichever is called first."""
+        history = other.writable_history()
+        history.copy_group = self.writable_history().copy_group = history.copy_group or CopyGroup()
 
     def attached(self) -> nn.Module:
         """The module that holds what the user set on the lazy instance, created if need be."""

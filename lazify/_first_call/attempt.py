@@ -201,10 +201,11 @@ def _attempt(
                 build(first, cast("dict[str, Any]", values), device)
 
     result = _run(first, construct, args, kwargs, method)
-    if state.history.copy_group is not None and call_stack.calls.trial_kind is None:
+    group = state.history.copy_group
+    if group is not None and group.built_first is state:
         own = Completed()
         own.add(first)
-        state.history.copy_group.setdefault("plan", plans_of(own)[-1].without_modules())
+        group.plan = (plan or plans_of(own)[-1]).without_modules()
     return result
 
 

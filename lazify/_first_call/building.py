@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
+from lazify._deferred.copy_group import CopyGroup
 from lazify._deferred.operation_table import replay
 from lazify._deferred.state import STATE_KEY, LazyState
 from lazify._first_call.materialization import Materialization, call_stack
@@ -28,7 +29,6 @@ from lazify._recipe.construction import (
     neutral_contexts,
     reset_to_uninitialized,
 )
-from lazify._recipe.recipe import Recipe
 from lazify._torch import recomputed_later
 
 __all__ = ["build", "random_state_kept_if_recomputed"]
@@ -38,11 +38,15 @@ logger = logging.getLogger("lazify")
 
 def build(call: Materialization, values: dict[str, Any], device: torch.device | None) -> None:
     """Construct the real module in the instance, whatever that is now, and replay the operations."""
+    group = None if call_stack.calls.trial_kind is not None else call.state.history.copy_group
+    if group is not None and call.plan is None and group.draws_inside and group.plan.values == values:
+        call.plan = group.plan
     # contexts cost microseconds, and nearly every first call needs none
-    if device is None and contexts_are_neutral():
+    if group is None and device is None and contexts_are_neutral():
         _build_here(call, values)
         return
-    with neutral_contexts(device):
+    in_step = nullcontext() if group is None else group.in_step(call.state, device, call.plan is not None)
+    with neutral_contexts(device), in_step:
         _build_here(call, values, device)
 
 
@@ -99,15 +103,22 @@ def swap_and_replay(call: Materialization) -> None:
 def intercept_inner_lazy(call: Materialization) -> Iterator[None]:
     """Note which lazy instances the constructor makes, and construct those for which there is a plan at once."""
     constructed: list[nn.Module] = []
+    outer = None if call_stack.calls.trial_kind is not None else call.state.history.copy_group
 
-    def on_inner_lazy(module: nn.Module, recipe: Recipe, given: dict[str, Any]) -> bool:
+    def on_inner_lazy(module: nn.Module, state: LazyState) -> bool:
         constructed.append(module)
-        plan = None if call.plan is None else call.plan.inside.get(len(constructed) - 1)
+        number, recipe, given = len(constructed) - 1, state.recipe, state.given
+        group = None if outer is None else outer.inside.setdefault(number, CopyGroup())
+        if group is not None:
+            state.writable_history().copy_group = group
+        plan = None if call.plan is None else call.plan.inside.get(number)
         if plan is None:
             return False
-        inner = Materialization(module, LazyState(recipe, given))
+        inner = Materialization(module, state)
         inner.plan = plan
-        with intercept_inner_lazy(inner):
+        follows = outer is not None and outer.built_first is not None and not outer.draws_inside
+        in_step = group.in_step(state, plan.device) if group is not None and follows else nullcontext()
+        with in_step, intercept_inner_lazy(inner):
             construct(module, recipe, {**given, **plan.values})
         record(module, recipe, given, plan.values, plan.seen)
         logger.debug("%s became %s with %s", recipe.name, recipe.wrapped.__name__, plan.values)

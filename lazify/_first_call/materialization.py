@@ -213,6 +213,8 @@ class Materialization(Completed, InstanceLock):
             restore_argument()
         for restore, before in self.random:
             restore(before)
+        if (group := self.state.history.copy_group) is not None and group.built_first is self.state:
+            group.forget()
         for name in slot_names(type(self.module)):
             if hasattr(self.module, name):
                 object.__delattr__(self.module, name)

@@ -17,6 +17,7 @@ from lazify._recipe.construction import construct, construction_context
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import names_read
 from lazify._recipe.signature_reading import VARIADIC
+from lazify._torch import skip_dynamo
 from lazify.errors import compose, did_you_mean, shorten_traceback
 
 __all__ = ["RECIPE", "init_lazy", "is_original_construction"]
@@ -25,6 +26,7 @@ __all__ = ["RECIPE", "init_lazy", "is_original_construction"]
 RECIPE = "_lazify_recipe"
 
 
+@skip_dynamo
 def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`__init__` of a lazy class, with the signature that `wrapt.FunctionWrapper` asks for."""
     __tracebackhide__ = True  # IPython and pytest show the line of the user that constructs wrongly
@@ -38,8 +40,10 @@ def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], 
             shorten_traceback(error)
             raise
     on_inner_lazy = construction_context.on_inner_lazy
-    if given is not None and (on_inner_lazy is None or not on_inner_lazy(module, recipe, given)):
-        module.__dict__[STATE_KEY] = LazyState(recipe, given)
+    if given is not None:
+        state = LazyState(recipe, given)
+        if on_inner_lazy is None or not on_inner_lazy(module, state):
+            module.__dict__[STATE_KEY] = state
 
 
 def bind_or_construct(

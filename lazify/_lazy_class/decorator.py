@@ -20,6 +20,7 @@ from lazify._recipe.checking import Options
 from lazify._recipe.construction import original_init, set_class
 from lazify._recipe.recipe import Recipe, compile_recipe
 from lazify._recipe.rules import Axis
+from lazify._torch import skip_dynamo
 from lazify.errors import compose
 
 __all__ = ["decorate"]
@@ -36,6 +37,7 @@ def decorate(cls: type[M], options: Options, keyword_only: bool = False) -> type
     recipe = compile_recipe(cls, options, decorated=True, keyword_only=keyword_only)
     setattr(cls, RECIPE, recipe)
 
+    @skip_dynamo
     def __init__(wrapped: Any, self: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         __tracebackhide__ = True
         if is_original_construction(type(self), args, kwargs, cls):

@@ -17,6 +17,7 @@ from lazify._lazy_class.tables import explained_parameters, signature_rows, sign
 from lazify._recipe.binding import function_with_signature
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.signature_reading import ORIGINAL_KEY
+from lazify._torch import skip_dynamo
 
 __all__ = ["class_doc", "instance_html", "instance_text", "with_lazy_signature"]
 
@@ -34,6 +35,7 @@ def with_lazy_signature(recipe: Recipe, behaviour: Callable[..., Any], original:
     sentence = _rules_sentence(recipe) if recipe.decorated else ""  # not None: `help` would show that of nn.Module
     shown.__doc__ = original.__doc__ or sentence
     setattr(shown, ORIGINAL_KEY, original)
+    skip_dynamo(shown)  # Dynamo sees this function in place of the wrapper around it
     return (_Constructor if recipe.decorated else wrapt.FunctionWrapper)(shown, behaviour)
 
 

@@ -98,6 +98,8 @@ def _namespace(recipe: Recipe) -> dict[str, Any]:
         namespace["__new__"] = with_lazy_signature(recipe, _new, recipe.original_new)
     for name in class_attribute_names(wrapped):
         namespace.setdefault(name, ClassAttribute(name))
+    if hasattr(wrapped, "__class_getitem__"):
+        namespace["__class_getitem__"] = classmethod(ParametrizedLazyClass)
     for name in CONTAINER_METHODS:
         if hasattr(wrapped, name):
             namespace[name] = _not_materialized(name)
@@ -116,6 +118,29 @@ def module_for(recipe: Recipe) -> str:
         return "lazify.nn"
     module = recipe.wrapped.__module__
     return "lazify" if hasattr(sys.modules.get(module), recipe.name) and not recipe.decorated else module
+
+
+class ParametrizedLazyClass:
+    """`LazyBlock[int]`: instances are as those of `LazyBlock`, and become those of `Block[int]`."""
+
+    def __init__(self, lazy: Any, parameters: Any) -> None:
+        self.__origin__ = lazy
+        self._wrapped = getattr(lazy, RECIPE).wrapped[parameters]
+        self.__args__ = self._wrapped.__args__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        module = self.__origin__(*args, **kwargs)
+        module.__orig_class__ = self._wrapped
+        return module
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.__origin__, name)
+
+    def __repr__(self) -> str:
+        return f"{self.__origin__.__module__}.Lazy{repr(self._wrapped).rpartition('.')[2]}"
 
 
 # ---------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
 from lazify._deferred.state import STATE_KEY, lazy_state
 from lazify._first_call.attempt import call, materialize_and_call, materialize_with
-from lazify._isolation.restoring import random_state
 from lazify._lazy_class.attributes import known_names, read_attribute, state_of
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.documentation import instance_html, instance_text
@@ -74,22 +73,17 @@ class LazyInstance(RecordsOperations):
             return True
 
     def materialize_like_copy(self) -> bool:
-        """Materialize without a call if this is a deep copy whose original, or another copy of it, is materialized.
-
-        Random number generators are left as they are: they advanced when the first of the copies was materialized.
+        """Materialize without a call if this is a copy whose original, or another copy of it, is materialized.
 
         Returns:
             Whether the instance has been materialized.
         """
         module = cast("nn.Module", self)
         state = lazy_state(module)
-        if state is None or state.history.copy_group is None or "plan" not in state.history.copy_group:
+        group = None if state is None else state.history.copy_group
+        if group is None or group.plan is None:
             return False
-        plan = replace(state.history.copy_group["plan"], module=module)
-        generators = random_state(plan.device)
-        materialize_with(plan)
-        for restore, before in generators:
-            restore(before)
+        materialize_with(replace(group.plan, module=module))
         return True
 
     def _load_from_state_dict(
@@ -156,11 +150,13 @@ class LazyInstance(RecordsOperations):
     def __copy__(self) -> Any:
         """A shallow copy: it shares the constructor arguments and has a history of its own."""
         twin = object.__new__(type(self))
-        twin.__setstate__(saved_state(cast("nn.Module", self), state_of(self).copy(copy)))
+        state = state_of(self)
+        twin.__setstate__(saved_state(cast("nn.Module", self), state.copy(copy)))
+        state_of(twin).share_group_of(state)
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """A deep copy, which is materialized on its own by its first call.
+        """A deep copy, which is materialized on its own by its first call, and starts with the values of the original.
 
         If its parameters are used before, it is materialized like the first of its copy group that was.
         """
@@ -171,9 +167,7 @@ class LazyInstance(RecordsOperations):
         vars(twin).update(own, **{STATE_KEY: copied})
         if copied.history.preview is not None:
             copied.history.preview.set_owner(twin)
-        state.writable_history().copy_group = copied.writable_history().copy_group = (
-            {} if state.history.copy_group is None else state.history.copy_group
-        )
+        copied.share_group_of(state)
         return twin
 
 

@@ -1,6 +1,7 @@
 """Loading a checkpoint into a lazy instance.
 
 saved shapes determine the inferred values  ->  materialize, then load
+the saved tensors are placeholders          ->  start with the values of their module, as a copy of it does
 they do not                                 ->  record `load_state_dict` as an operation: loaded after the first call
 """
 
@@ -11,7 +12,9 @@ from typing import Any
 from torch import nn
 
 from lazify._deferred.operations import Operation
+from lazify._deferred.placeholders import Placeholder
 from lazify._deferred.preview_submodule import report_missing_and_unexpected_keys
+from lazify._deferred.state import LazyState, lazy_state
 from lazify._first_call.attempt import materialize_with
 from lazify._first_call.materialization import Plan
 from lazify._inference.from_checkpoint import saved_under, values_in
@@ -49,7 +52,20 @@ def load_from_state_dict(
         module._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
         return
     report_missing_and_unexpected_keys(module, state_dict, prefix, strict, *lists)
+    if (source := _lazy_source(module, state_dict, prefix)) is not None:
+        state.share_group_of(source)
     if saved:
         tensors = {name: each.detach().clone() for name, each in saved.items()}
         assign = local_metadata.get("assign_to_params_buffers", False)
         state.record(Operation("load_state_dict", (tensors,), {"strict": False, "assign": assign}))
+
+
+def _lazy_source(module: nn.Module, state_dict: Any, prefix: str) -> LazyState | None:
+    """The lazy state of another instance of this class whose placeholders are in `state_dict`, or None."""
+    saved = (each for name, each in state_dict.items() if name.startswith(prefix) and isinstance(each, Placeholder))
+    owner = next((found for each in saved if (found := each.owner()) is not None), None)
+    source = None if owner is None else lazy_state(owner)
+    own = state_of(module)
+    while source is not None and source.recipe.wrapped is not own.recipe.wrapped:
+        source = None if source.history.owner is None else source.history.owner[0]
+    return None if source is own else source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -146,7 +147,8 @@ def _function(parameters: Sequence[Parameter], name: str) -> Callable[..., dict[
     defaults = tuple(
         NOT_GIVEN if p.name in late else p.default for p in positional if p.name in late or _has_default(p)
     )
-    function = types.FunctionType(code, {"locals": locals}, name, defaults or None)
+    names_in_reach = {"locals": locals, "__builtins__": builtins.__dict__}  # Dynamo looks for the second one
+    function = types.FunctionType(code, names_in_reach, name, defaults or None)
     function.__qualname__ = name
     function.__kwdefaults__ = {p.name: p.default for p in keyword if p.default is not Parameter.empty} or None
     return function

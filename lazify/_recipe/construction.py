@@ -40,13 +40,13 @@ class _Constructing(threading.local):
 
     Attributes:
         classes: the wrapped classes whose constructors are running.
-        on_inner_lazy: None, or a function that is called before an instance becomes lazy, with the instance, its
-            recipe and its arguments. It returns True if it has constructed the real module in that instance.
+        on_inner_lazy: None, or a function that is called before an instance becomes lazy, with the instance and its
+            lazy state. It returns True if it has constructed the real module in that instance.
     """
 
     def __init__(self) -> None:
         self.classes: list[type] = []
-        self.on_inner_lazy: Callable[[nn.Module, Recipe, dict[str, Any]], bool] | None = None
+        self.on_inner_lazy: Callable[[nn.Module, Any], bool] | None = None
 
 
 construction_context = _Constructing()

@@ -65,7 +65,9 @@ _ROWS: Mapping[str, Row] = {
     "RNNCell": _RNN,
     "LSTMCell": _RNN,
     "GRUCell": _RNN,
-    "MultiheadAttention": _row(embed_dim=Axis(-1, of="query"), kdim=Axis(-1, of="key"), vdim=Axis(-1, of="value")),
+    "MultiheadAttention": _row(
+        {"kdim": Axis(-1, of="key"), "vdim": Axis(-1, of="value")}, embed_dim=Axis(-1, of="query")
+    ),
     "TransformerEncoderLayer": _row(d_model=Axis(-1, of="src")),
     "TransformerDecoderLayer": _row(d_model=Axis(-1, of="tgt")),
     "Transformer": _row(d_model=Axis(-1, of="src")),

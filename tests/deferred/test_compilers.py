@@ -84,3 +84,26 @@ def test_functional_call_before_the_first_call() -> None:
     twin = ConvBlock(3, 4)
     torch.testing.assert_close(torch.func.functional_call(twin, given_, (IMAGES,)), out)
     assert_twins(lazy, twin)
+
+
+@lazify(exclude=["in_features"])
+class Decorated(nn.Module):
+    def __init__(self, in_features: int, out: int = 4) -> None:
+        super().__init__()
+        self.layer = nn.Linear(in_features, out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.layer(x)
+        return out
+
+
+@pytest.mark.parametrize("given", [{}, {"in_features": 3}])
+@pytest.mark.parametrize("make", [lambda given: LazyLinear(out_features=4, **given), lambda given: Decorated(**given)])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_construction_inside_a_compiled_function(make: Any, given: dict[str, int]) -> None:
+    torch._dynamo.reset()
+
+    def constructs(x: torch.Tensor) -> Any:
+        return make(given)(x + 1)
+
+    assert torch.compile(constructs, backend="eager")(torch.ones(2, 3)).shape == (2, 4)

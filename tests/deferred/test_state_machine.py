@@ -234,7 +234,8 @@ class FirstCalls(RuleBasedStateMachine):
     # the first call
 
     def teardown(self) -> None:
-        for copy in getattr(self, "copies", ()):
+        for number, copy in enumerate(getattr(self, "copies", ())):
+            copy.pair.follows = number > 0
             self.first_call(copy)
 
     def first_call(self, copy: Copy) -> None:

@@ -65,7 +65,7 @@ class Pair:
         self.lazy_cls, self.cls = in_form(form, cls, exclude)
         self.logs: tuple[list[Any], list[Any]] = ([], [])
         self.lazy = self.lazy_cls(**given)
-        self.called = False
+        self.called = self.follows = False
         self.state = torch.Generator().manual_seed(SEED).get_state()
         self.eager: nn.Module = self._eagerly(lambda: self.cls(**inferred, **deepcopy(given)))
 
@@ -90,9 +90,11 @@ class Pair:
         return self.through(lambda module: module(*args, **kwargs))
 
     def through(self, call: Callable[[nn.Module], Any]) -> tuple[Any, Any]:
+        # the values of a copy whose original was called before are drawn already: its call draws as that of its twin
+        start = self.state if self.follows else torch.Generator().manual_seed(SEED).get_state()
         twins = self._eagerly(lambda: call(self.eager))
         outside = torch.get_rng_state()
-        torch.set_rng_state(torch.Generator().manual_seed(SEED).get_state() if not self.called else self.random)
+        torch.set_rng_state(self.random if self.called else start)
         mine = call(self.lazy)
         self.random = torch.get_rng_state()
         torch.set_rng_state(outside)

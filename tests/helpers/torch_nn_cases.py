@@ -267,12 +267,12 @@ add(
     variant="both-sizes",
 )
 
-# attention; kdim and vdim are the table's to infer, and None where a call has no reason for them
+# attention; kdim and vdim are inferred where they are named, and None where a call has no reason for them
 EQUAL = {"embed_dim": 6, "kdim": 6, "vdim": 6}
 CROSS = {"embed_dim": 6, "kdim": 5, "vdim": 7}
 add(nn.MultiheadAttention, EQUAL, attending(4, 2, 6), num_heads=3)
 add(nn.MultiheadAttention, {"embed_dim": 6}, attending(4, 2, 6), num_heads=3, auto=False, variant="width-only")
-add(nn.MultiheadAttention, CROSS, on((4, 2, 6), (3, 2, 5), (3, 2, 7)), num_heads=3, variant="cross")
+add(nn.MultiheadAttention, CROSS, on((4, 2, 6), (3, 2, 5), (3, 2, 7)), num_heads=3, auto=False, variant="cross")
 add(nn.MultiheadAttention, EQUAL, attending(4, 6), num_heads=3, variant="unbatched")
 add(
     nn.MultiheadAttention,
@@ -307,6 +307,7 @@ add(
     num_heads=3,
     batch_first=True,
     bias=False,
+    auto=False,
     variant="cross-by-keyword",
 )
 

@@ -57,7 +57,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module]]] 
     "Bilinear": (lambda: lazify(nn.Bilinear)(4), lambda: nn.Bilinear(5, 7, 4)),
     "attention": (lambda: lazify(nn.MultiheadAttention)(num_heads=2), lambda: nn.MultiheadAttention(6, 2)),
     "attention, three widths": (
-        lambda: lazify(nn.MultiheadAttention)(num_heads=2),
+        lambda: lazify(nn.MultiheadAttention, exclude=["embed_dim", "kdim", "vdim"])(num_heads=2),
         lambda: nn.MultiheadAttention(6, 2, kdim=3, vdim=5),
     ),
     "encoder layer": (

@@ -157,3 +157,15 @@ def test_virtual_subclasses_stay_registered() -> None:
     assert isinstance(module, Interface)
     module(X)
     assert isinstance(module, Interface)
+
+
+def test_a_parametrized_generic_class_leaves_nothing_lazy_behind() -> None:
+    lazy_class = lazify(GenericHead, exclude=["in_features"])
+    eager: Any = GenericHead[int](5, 4)
+    lazy: Any = lazy_class[int](4)  # type: ignore[index]
+    given: Any = lazy_class[int](4, in_features=5)  # type: ignore[index]
+    assert is_lazy(lazy)
+    lazy(torch.ones(2, 5))
+    for real in (lazy, given):
+        assert vars(real)["__orig_class__"] == vars(eager)["__orig_class__"] == GenericHead[int]
+    assert repr(lazy_class[int]).endswith(".LazyGenericHead[int]")  # type: ignore[index]

@@ -97,8 +97,9 @@ USES = [
     Use(
         "LazyMultiheadAttention",
         (2,),
-        {"embed_dim": 6, "kdim": 5, "vdim": 7},
+        {"embed_dim": 6},
         [on((4, 2, 6), (3, 2, 5), (3, 2, 7)), on((4, 6), (3, 5), (3, 7))],
+        {"kdim": 5, "vdim": 7},
     ),
     Use("LazyTransformerEncoderLayer", (), {"d_model": 6}, [on((4, 2, 6)), on((4, 6))], SMALL),
     Use("LazyTransformerDecoderLayer", (), {"d_model": 6}, [on((4, 2, 6), (3, 2, 6)), on((4, 6), (3, 6))], SMALL),
@@ -221,3 +222,14 @@ def test_pickles_are_read_in_a_fresh_process() -> None:
     code = [sys.executable, "-W", "error", "-W", "ignore:enable_nested_tensor:UserWarning", "-c", LOADED]
     done = subprocess.run(code, input=pickled, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_attention_drops_its_own_width_alone() -> None:
+    attention = nn.LazyMultiheadAttention(2)
+    assert {"kdim", "vdim"} <= inspect.signature(nn.LazyMultiheadAttention).parameters.keys()
+    eager = torch.nn.MultiheadAttention(6, 2)
+    assert [name for name, _ in attention.named_parameters()] == [name for name, _ in eager.named_parameters()]
+    optimizer = torch.optim.SGD(attention.parameters(), lr=0.1)
+    x = torch.randn(4, 2, 6)
+    attention(x, x, x)[0].sum().backward()
+    optimizer.step()

@@ -153,7 +153,7 @@ def test_a_packed_sequence_comes_back_packed() -> None:
 
 def test_attention_over_itself_has_one_projection_matrix() -> None:
     """`kdim` and `vdim` inferred as `embed_dim` mean what leaving them out means."""
-    module = lazify(nn.MultiheadAttention)(3)
+    module = lazify(nn.MultiheadAttention, exclude=["embed_dim", "kdim", "vdim"])(3)
     x = torch.randn(4, 2, 6)
     module(x, x, x)
     assert list(module.state_dict()) == list(nn.MultiheadAttention(6, 3).state_dict())
