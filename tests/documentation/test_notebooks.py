@@ -248,7 +248,8 @@ def before_the_first_call(notebook: Notebook) -> None:
     assert output_of(notebook, "register_forward_hook").startswith("hook: (2, 8)\nsame object: True")
     assert output_of(notebook, "nn.Linear(8, 4).weight", "text/plain") == "True"
     assert output_of(notebook, "load_state_dict") == "<All keys matched successfully>\n"
-    assert output_of(notebook, "deepcopy", "text/plain") == "(False, True)"
+    assert output_of(notebook, "deepcopy") == "False True\n"
+    assert output_of(notebook, "deepcopy", "text/plain") == "True"
 
 
 def scale(notebook: Notebook) -> None:
