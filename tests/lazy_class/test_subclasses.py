@@ -22,6 +22,8 @@ X = torch.zeros(2, 5)
 
 @lazify(exclude={"in_features": axis(-1)})
 class Decorated(nn.Module):
+    """A docstring."""
+
     def __init__(self, in_features: int, out_features: int = 3) -> None:
         super().__init__()
         self.linear = nn.Linear(in_features, out_features)
@@ -214,3 +216,16 @@ def test_all_given_recursion_is_eager() -> None:
     lazy_cls, cls = in_form("decorated", Recursive)
     module = lazy_cls(in_features=5, depth=1)
     assert {type(m) for m in module.modules()} == {cls, nn.Linear}
+
+
+def test_what_is_inferred_stands_once_in_each_docstring() -> None:
+    class Derived(Decorated):
+        """Of its own."""
+
+    class Silent(Decorated):
+        pass
+
+    first = "Lazily constructed Decorated. Inferred at the first call: `in_features` from axis(-1).\n\nA docstring.\n"
+    assert Decorated.__doc__ == type(Decorated(3)).__doc__ == first
+    assert str(type(Derived(3)).__doc__).endswith("axis(-1).\n\nOf its own.\n")
+    assert type(Silent(3)).__doc__ == first.replace("constructed Decorated", "constructed Silent")
