@@ -1,5 +1,6 @@
 """lazify: any `nn.Module` class, lazily constructed."""
 
+from lazify import _old_pickles as _old_pickles
 from lazify._recipe.rules import axis as axis
 from lazify.api import is_lazy as is_lazy
 from lazify.api import lazify as lazify

@@ -4,7 +4,7 @@
 loading                       ->  unpickle(...) makes an empty instance  ->  restore_state(...)
 
 Files of users hold the name `lazify._lazy_class.pickling.unpickle`: it must not move. Names in files of version 0.1.0
-are kept by `lazify.lazyclass`, `lazify.journal` and `lazify.rules`.
+are kept by `lazify._old_pickles`.
 """
 
 from __future__ import annotations

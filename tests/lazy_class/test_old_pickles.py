@@ -21,10 +21,11 @@ from helpers.twins import assert_twins
 from lazify import LazifyError, axis, is_lazy, layers, lazify
 from lazify._deferred.operations import Operation
 from lazify._deferred.state import STATE_KEY
+from lazify._lazy_class.pickling import unpickle
+from lazify._old_pickles import OLD_NAMES
 from lazify.errors import UnpicklableError
 
 FOLDER = Path(__file__).parent / "pickles_of_0_1_0"
-OLD_MODULES = ("lazify.lazyclass", "lazify.journal", "lazify.rules")
 
 
 def untouched() -> nn.Module:
@@ -140,7 +141,7 @@ def test_an_old_pickle_is_saved_under_the_new_names(build: Callable[[], nn.Modul
             assert all(type(each) is Operation for each in vars(module)[STATE_KEY].history.operations)
     names = names_in(pickle.dumps(loaded))
     assert "lazify._lazy_class.pickling" in names
-    assert not names.intersection(OLD_MODULES)
+    assert not names.intersection(OLD_NAMES)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -160,9 +161,7 @@ def test_an_old_pickle_is_saved_under_the_new_names(build: Callable[[], nn.Modul
 def test_a_lazy_class_that_is_gone_is_named(reference: tuple[Any, ...], name: str) -> None:
     class Saved:
         def __reduce__(self) -> Any:
-            from lazify.lazyclass import _revive
-
-            return _revive, reference
+            return unpickle, reference
 
     with pytest.raises(UnpicklableError, match="the lazy class of a pickled instance is not found") as raised:
         pickle.loads(pickle.dumps(Saved()))
