@@ -199,6 +199,10 @@ def _frozen_norms(model: nn.Module, log: Log) -> Any:
             module.weight.requires_grad = False
 
 
+#: Groups of processes that are over. torch 2.6 can wait for itself in the destructor of a group that has just worked.
+_OLD_GROUPS: list[Any] = []
+
+
 def _one_process(action: Callable[[nn.Module], Any]) -> Operation:
     def operation(model: nn.Module, log: Log) -> Any:
         os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="29533", RANK="0", WORLD_SIZE="1")
@@ -206,6 +210,7 @@ def _one_process(action: Callable[[nn.Module], Any]) -> Operation:
         try:
             action(model)
         finally:
+            _OLD_GROUPS.append(torch.distributed.group.WORLD)
             torch.distributed.destroy_process_group()
 
     return operation
