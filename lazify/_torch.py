@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from types import CodeType, FrameType
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import torch
@@ -359,19 +359,33 @@ def skip_dynamo(function: F) -> F:
     (`torch.compiler.disable` says the same in microseconds a call, after a second's import.)
     """
     try:
-        _skip_frames_of(cast("Any", function).__code__)
+        skipped = _with_frames_skipped(function)
     except (AttributeError, UnsupportedTorchError):
         return cast("F", torch.compiler.disable(function))
-    setattr(function, "_torchdynamo_disable", True)
-    return function
+    for each in {function, skipped}:
+        setattr(each, "_torchdynamo_disable", True)
+    return skipped
 
 
-def _skip_frames_of(code: CodeType) -> None:
-    if hasattr(_eval_frame, "skip_code"):  # before 2.7
-        _eval_frame.skip_code(code)
-    else:
+def _with_frames_skipped(function: F) -> F:
+    if not hasattr(_eval_frame, "skip_code"):  # from 2.7 on
         skip = _eval_frame._FrameAction.SKIP
-        _eval_frame.set_code_exec_strategy(code, _eval_frame._FrameExecStrategy(skip, skip))
+        _eval_frame.set_code_exec_strategy(cast("Any", function).__code__, _eval_frame._FrameExecStrategy(skip, skip))
+        return function
+
+    @functools.wraps(function)
+    def without_dynamo(*args: Any, **kwargs: Any) -> Any:
+        callback = _eval_frame.set_eval_frame(None)
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:  # shown with one frame of lazify, this one
+            raise error.with_traceback(cast("Any", error.__traceback__).tb_next.tb_next)  # noqa: B904
+        finally:
+            _eval_frame.set_eval_frame(callback)
+
+    for each in (function, without_dynamo):
+        _eval_frame.skip_code(cast("Any", each).__code__)
+    return cast("F", without_dynamo)
 
 
 _use_count = _private("torch.Tensor._use_count")

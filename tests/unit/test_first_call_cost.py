@@ -15,7 +15,7 @@ def test_a_first_call_is_short() -> None:
     """For one small layer, after another one of its class."""
     LazyConv2d(4, 3, padding=1)(IMAGE)
     ran = functions_run(lambda: LazyConv2d(4, 3, padding=1)(IMAGE))
-    assert len(ran) <= 12, ran
+    assert len(ran) - ran.count("without_dynamo") <= 12, ran  # before torch 2.7
 
 
 def test_parameters_before_the_first_call_are_cheap() -> None:
