@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import Self
@@ -73,6 +74,7 @@ else:
     FakeTensorMode = _private("torch._subclasses.fake_tensor.FakeTensorMode")
 
 unset_fake_mode = _private("torch._subclasses.fake_tensor.unset_fake_temporarily")
+#: () -> the mode that makes fakes of tensors made now, or None.
 active_fake_mode = _private("torch._guards.active_fake_mode")
 no_dispatch = _private("torch.utils._mode_utils.no_dispatch")
 without_dispatch_modes = _private("torch.utils._python_dispatch._disable_current_modes")
@@ -93,6 +95,15 @@ class FakeMode(FakeTensorMode):
 
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
+        # `Module.to` swaps the fakes of parameters, which torch refuses where there are weak references to them
+        converter: Any = self.fake_tensor_converter
+        converter.meta_converter.tensor_memo = {}
+        converter.set_tensor_memo = lambda tensor, fake: None
+        converter.add_constant_storage_mapping = self._keep_constant
+
+    def _keep_constant(self, fake: Any) -> None:
+        mapping: Any = self.fake_tensor_converter.constant_storage_mapping
+        mapping.setdefault(StorageWeakRef(fake.constant._typed_storage()), []).append(lambda: fake)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -286,19 +297,12 @@ def is_fx_tracing(*arguments: Any) -> bool:
     return any(isinstance(each, torch.fx.Proxy) for each in arguments)
 
 
-def in_fake_mode() -> bool:
-    """Whether a tensor made now would be a fake."""
-    return active_fake_mode() is not None
-
-
 def is_made_here(tensor: torch.Tensor) -> bool:
     """Whether a tensor made now, with nothing said, would be on the device of this one.
 
     A default device is a function mode: without modes it is the CPU, in a fraction of a microsecond.
     """
-    if not function_modes():
-        return tensor.is_cpu
-    return tensor.device == default_device()
+    return tensor.device == default_device() if function_modes() else tensor.is_cpu
 
 
 #: Loggers that report every failed operation on fake tensors as an error.

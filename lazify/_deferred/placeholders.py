@@ -20,7 +20,7 @@ from torch.utils import swap_tensors
 from lazify._nested import PLAIN
 from lazify._torch import (
     ALLOWED_ON_UNINITIALIZED,
-    in_fake_mode,
+    active_fake_mode,
     is_shared_with_autograd,
     unset_fake_mode,
     without_torch_function,
@@ -175,7 +175,7 @@ def kind_of(tensor: torch.Tensor) -> TensorKind:
 
 def new_placeholder(kind: TensorKind, device: torch.device) -> Any:
     """A placeholder on a device."""
-    with unset_fake_mode() if in_fake_mode() else nullcontext():
+    with unset_fake_mode() if active_fake_mode() else nullcontext():
         placeholder: Any = kind.cls(requires_grad=kind.requires_grad, device=device, dtype=kind.dtype)  # type: ignore[call-arg]
     placeholder.default_requires_grad, placeholder.rank = kind.requires_grad, kind.rank
     return placeholder

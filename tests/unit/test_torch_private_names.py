@@ -155,12 +155,12 @@ def test_sharing_with_autograd():
     del out
 
 
-def test_in_fake_mode():
-    assert not _torch.in_fake_mode()
+def test_active_fake_mode():
+    assert not _torch.active_fake_mode()
     with _torch.FakeMode():
-        assert _torch.in_fake_mode()
+        assert _torch.active_fake_mode()
         with _torch.unset_fake_mode():
-            assert not _torch.in_fake_mode()
+            assert not _torch.active_fake_mode()
 
 
 @pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
