@@ -88,6 +88,7 @@ def main() -> int:
         page, title = PAGES[source]
         (OUT / page).write_text(_page(title, page, content), encoding="utf-8")
     sys.stderr.writelines(f"{each}\n" for each in wrong)
+    print(OUT / "index.html")
     return bool(wrong)
 
 
@@ -106,13 +107,15 @@ def _rendered(source: str) -> str:
 
 def _markdown(text: str) -> str:
     rendered = markdown2html(re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL))
+    # the anchors of headings in lower case, as the sources' links have them for other renderers of Markdown
+    rendered = re.sub(r'(?:id="|href="#)[^"]*"', lambda anchor: anchor[0].lower(), rendered)
     return re.sub(r"<table>.*?</table>", r'<div class="scroll">\g<0></div>', rendered, flags=re.DOTALL)
 
 
 def _cell(cell: nbformat.NotebookNode) -> str:
     if cell.cell_type == "markdown":
         return _markdown(cell.source)
-    code = Highlight2HTML()(cell.source, language="ipython3")
+    code = Highlight2HTML()(cell.source, language="python")
     return f'<div class="cell">{code}{"".join(map(_output, cell.outputs))}</div>'
 
 

@@ -116,7 +116,7 @@ def _found_for_shapes(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Pl
         except Exception as as_shapes:
             if hasattr(as_shapes, "add_note"):  # from Python 3.11 on
                 taken = ", ".join(f"torch.Size({tuple(each)})" for each in args if _is_plain_shape(each))
-                as_shapes.add_note(f"taken for shapes, as the call fails with tuples: {taken}")
+                as_shapes.add_note(f"read as shapes, as the call fails with tuples: {taken}")
             raise as_shapes from error
 
 

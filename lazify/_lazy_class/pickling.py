@@ -56,7 +56,7 @@ def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
             f"a {recipe.name} cannot be pickled: the rule for {name!r} has no name to find it by",
             [("rule", getattr(rule, "__qualname__", repr(rule))), ("in", getattr(rule, "__module__", "?"))],
             f"def {name}(...): ...  # at the top of a module, and exclude={{{name!r}: {name}}}\n"
-            f"{recipe.name} = lazify(...)  # or the lazy class itself there",
+            f"{recipe.name} = lazify(...)  # or define the lazy class at the top of a module",
         )
     )
 

@@ -63,7 +63,7 @@ def suggest(module_cls: Any, /, *args: Any, **kwargs: Any) -> Suggestion:
 
     Raises:
         DefinitionError: if a parameter that is no size is missing, or the class has none that could be inferred.
-        InferenceError: if the call passes with no values.
+        InferenceError: if no values make the call pass.
 
     >>> from torch import nn
     >>> print(suggest(functools.partial(nn.Conv2d, kernel_size=3), torch.Size([2, 3, 16, 16])))

@@ -35,6 +35,14 @@ def test_links_lead_to_pages(site: Path) -> None:
                 assert (site / link).exists(), f"{page.name}: {link}"
 
 
+def test_links_lead_to_anchors(site: Path) -> None:
+    ids = {page.name: set(re.findall(r'id="([^"]+)"', page.read_text())) for page in site.glob("*.html")}
+    for page in site.glob("*.html"):
+        for link, anchor in re.findall(r'href="([^"#:]*)#([^"]+)"', page.read_text()):
+            if not link.startswith("api/"):
+                assert anchor in ids[link or page.name], f"{page.name}: {link}#{anchor}"
+
+
 def test_outputs_are_shown(site: Path) -> None:
     assert "<del><code" in (site / "tour.html").read_text()
     assert "data:image/png;base64" in (site / "train_digits.html").read_text()

@@ -37,7 +37,7 @@ def test_an_error_says_what_was_taken_for_a_shape() -> None:
         materialize(network, (2, 3))
     assert is_lazy(network[0])
     if hasattr(caught.value, "__notes__"):
-        assert caught.value.__notes__ == ["taken for shapes, as the call fails with tuples: torch.Size((2, 3))"]
+        assert caught.value.__notes__ == ["read as shapes, as the call fails with tuples: torch.Size((2, 3))"]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
