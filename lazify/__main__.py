@@ -22,12 +22,14 @@ from torch import nn
 from lazify import __version__, demo
 from lazify._lazy_class.constructor import RECIPE
 from lazify.api import lazify
-from lazify.errors import DefinitionError, LazifyError, compose, split_fix
+from lazify.errors import DefinitionError, LazifyError, compose, did_you_mean, split_fix
 from lazify.explain import explain, suggest
 from lazify.materialize import materialize
 from lazify.typing_support.stubs import write
 
 __all__ = ["main"]
+
+INPUT = "shape of an argument of forward, once for each argument in their order"
 
 
 class _WrongArguments(Exception):
@@ -71,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.add_argument("target", metavar="module:Class", help="as in torch.nn:Conv2d, or torch.nn.Conv2d")
     show.add_argument("--exclude", metavar="a,b", help="constructor parameters to infer (default: lazify decides)")
-    show.add_argument("--input", metavar="2x3x32x32", action="append", help="shape of an argument of forward")
+    show.add_argument("--input", metavar="2x3x32x32", action="append", help=INPUT)
     show.add_argument("--arg", metavar="k=v", action="append", default=[], help="constructor argument")
     suggested = commands.add_parser(
         "suggest",
@@ -79,9 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Which constructor parameters one call determines, and the line of code that says so.",
     )
     suggested.add_argument("target", metavar="module:Class", help="as in torch.nn:Conv2d, or torch.nn.Conv2d")
-    suggested.add_argument(
-        "--input", metavar="2x3x32x32", action="append", required=True, help="shape of an argument of forward"
-    )
+    suggested.add_argument("--input", metavar="2x3x32x32", action="append", required=True, help=INPUT)
     suggested.add_argument("--arg", metavar="k=v", action="append", default=[], help="constructor argument")
     stub = commands.add_parser(
         "stub",
@@ -130,8 +130,14 @@ def _suggest(options: argparse.Namespace, out: TextIO) -> str:
     found = _found(options.target)
     _check_class(options.target, found)
     with _reported(options.target):
-        text = str(suggest(functools.partial(found, **arguments), *shapes))
-    return text
+        suggestion = suggest(functools.partial(found, **arguments), *shapes)
+    return f"{suggestion}\n".replace(f"\n{suggestion.code}\n", f"\n{_imports(found, suggestion.code)}{suggestion.code}")
+
+
+def _imports(cls: type, code: str) -> str:
+    """The lines that make the code run in a new file."""
+    names = "axis, lazify" if "axis(" in code else "lazify"
+    return f"from {cls.__module__} import {cls.__name__}\n\nfrom lazify import {names}\n\n" if "lazify(" in code else ""
 
 
 @contextmanager
@@ -144,7 +150,16 @@ def _reported(target: str) -> Iterator[None]:
     except _WrongArguments:
         raise
     except Exception as error:  # raised by the user's class
-        raise _WrongArguments(f"{target}: {_one_line(error)}") from error
+        raise _WrongArguments(f"{target}: {_one_line(error)}{_missing(error)}") from error
+
+
+def _missing(error: Exception) -> str:
+    """What to type where an argument is missing."""
+    if not isinstance(error, TypeError) or "missing" not in str(error):
+        return ""
+    if "forward()" in str(error):
+        return " (repeat --input, once for each argument)"
+    return " (give it with --arg name=value)"
 
 
 def _advised(error: LazifyError) -> str:
@@ -183,7 +198,7 @@ def _check_class(target: str, found: Any) -> None:
 def _found(target: str) -> Any:
     """What `module:Class` or `module.Class` refers to."""
     module_name, colon, name = target.partition(":")
-    with _importing(module_name):
+    with _importing(module_name, colon + name):
         if colon:
             return _attribute(importlib.import_module(module_name), module_name, name)
         first, *rest = module_name.split(".")
@@ -207,16 +222,16 @@ def _try_import(name: str) -> None:
 def _attribute(found: Any, owner: str, name: str) -> Any:
     for part in name.split("."):
         if not hasattr(found, part):
-            raise _WrongArguments(f"{owner!r} has no {name!r}")
+            raise _WrongArguments(f"{owner!r} has no {name!r}{did_you_mean(part, dir(found))}")
         found = getattr(found, part)
     return found
 
 
 @contextmanager
-def _importing(module_name: str) -> Iterator[None]:
+def _importing(module_name: str, class_name: str = "") -> Iterator[None]:
     """Look for modules in the working directory first, and report a failed import as a wrong argument."""
     if os.sep in module_name or module_name.endswith(".py"):
-        dotted = ".".join(Path(module_name).with_suffix("").parts)
+        dotted = ".".join(Path(module_name).with_suffix("").parts) + class_name
         raise _WrongArguments(f"{module_name!r} is a path: give the name by which it is imported, as in {dotted}")
     if not all(part.isidentifier() for part in module_name.split(".")):
         raise _WrongArguments(f"{module_name!r} is not the name of a module")
@@ -238,7 +253,10 @@ def _report_failed_import(module_name: str, error: BaseException) -> NoReturn:
     if isinstance(error, SyntaxError):
         place = f"{error.filename}:{error.lineno}: "
     said = error.msg if isinstance(error, (SyntaxError, ImportError)) else _one_line(error)
-    raise _WrongArguments(f"cannot import {module_name!r}: {place}{said}") from error
+    last = module_name.rpartition(".")[2]
+    is_of_torch = module_name in (last, f"nn.{last}") and hasattr(nn, last)
+    hint = f"; did you mean torch.nn.{last}?" if is_of_torch else ""
+    raise _WrongArguments(f"cannot import {module_name!r}: {place}{said}{hint}") from error
 
 
 def _one_line(error: BaseException) -> str:

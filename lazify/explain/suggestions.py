@@ -56,7 +56,8 @@ def suggest(module_cls: Any, /, *args: Any, **kwargs: Any) -> Suggestion:
 
     Args:
         module_cls: an `nn.Module` class, or `functools.partial` of one with the constructor arguments that are chosen.
-        args, kwargs: the arguments of the call; a `torch.Size` stands for a tensor of this shape.
+        args, kwargs: the arguments of the call; a `torch.Size` stands for a tensor of this shape. So does a tuple of
+            sizes, if no argument is a tensor.
 
     Returns:
         A `Suggestion`; its `str` is for reading, its `code` for pasting.
@@ -64,6 +65,7 @@ def suggest(module_cls: Any, /, *args: Any, **kwargs: Any) -> Suggestion:
     Raises:
         DefinitionError: if a parameter that is no size is missing, or the class has none that could be inferred.
         InferenceError: if no values make the call pass.
+        TypeError: if `forward` does not take these arguments.
 
     >>> from torch import nn
     >>> print(suggest(functools.partial(nn.Conv2d, kernel_size=3), torch.Size([2, 3, 16, 16])))
@@ -75,7 +77,10 @@ def suggest(module_cls: Any, /, *args: Any, **kwargs: Any) -> Suggestion:
     cls, given = _class_and_arguments(module_cls)
     recipe = compile_recipe(cls, ...)
     _check_no_size_missing(recipe, given)
-    args, kwargs = tuple(map(_tensor, args)), {name: _tensor(each) for name, each in kwargs.items()}
+    _check_call(recipe, args, kwargs)
+    has_tensors = any(isinstance(each, (torch.Tensor, torch.Size)) for each in (*args, *kwargs.values()))
+    stands = _tensor if has_tensors else _tensor_of_any_shape
+    args, kwargs = tuple(map(stands, args)), {name: stands(each) for name, each in kwargs.items()}
     runner = TrialRunner(functools.partial(construct_new, recipe), given, args, kwargs, code=(cls,))
     found = investigate(_all_guessed(recipe), given, runner)
     values, refused, is_open = found.solution.values or {}, found.solution.refused, found.solution.open
@@ -118,8 +123,25 @@ def _all_guessed(recipe: Recipe) -> Recipe:
     return replace(recipe, guessed=frozenset(recipe.rules))
 
 
+def _check_call(recipe: Recipe, args: Any, kwargs: Mapping[str, Any]) -> None:
+    """Raise Python's own error for arguments that `forward` does not take."""
+    try:
+        recipe.bind_forward(None, *args, **kwargs)
+    except TypeError as error:
+        name = recipe.wrapped.__name__
+        meant = [each for each in kwargs if each in recipe.original_signature.parameters]
+        written = ", ".join(f"{each}={kwargs[each]!r}" for each in meant)
+        fix = f"suggest(functools.partial({name}, {written}), ...)  # an argument of the constructor" if meant else ""
+        raise TypeError(compose(str(error), fix=fix)) from None
+
+
 def _tensor(value: Any) -> Any:
     return torch.empty(value) if isinstance(value, torch.Size) else value
+
+
+def _tensor_of_any_shape(value: Any) -> Any:
+    is_shape = type(value) in (tuple, list) and value and all(type(each) is int and each >= 0 for each in value)
+    return torch.empty(tuple(value)) if is_shape else _tensor(value)
 
 
 def _code(recipe: Recipe, given: Mapping[str, Any], determined: Mapping[str, Any], found: Findings) -> str:

@@ -91,3 +91,15 @@ def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
             main(arguments)
         assert caught.value.code == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_tuple_of_sizes_is_a_shape() -> None:
+    assert suggest(functools.partial(nn.Linear, out_features=3), (2, 5)).determined == {"in_features": 5}
+
+
+def test_arguments_that_forward_does_not_take() -> None:
+    with pytest.raises(TypeError, match=r"Linear\.forward\(\): missing 1 required positional argument: 'input'"):
+        suggest(nn.Linear)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'out_features'") as caught:
+        suggest(nn.Linear, torch.ones(2, 5), out_features=3)
+    assert "suggest(functools.partial(Linear, out_features=3), ...)" in str(caught.value)
