@@ -62,6 +62,7 @@ def materialize(
 
     Raises:
         InferenceError: if some lazy module is not reached, or if its values do not follow from the call.
+        TypeError: if `model` is no module.
         Exception: whatever the model raises. In every case the model is what it was before.
 
     >>> from lazify import lazify
@@ -70,6 +71,10 @@ def materialize(
     >>> materialize(model, torch.empty(32, 3, 16, 16, device="meta"))[2]
     Linear(in_features=1568, out_features=10, bias=True)
     """
+    if not isinstance(model, nn.Module):
+        what = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
+        fix = f"materialize({model.__name__}(...), ...)" if isinstance(model, type) else "materialize(model, input)"
+        raise TypeError(compose(f"materialize takes a module first, got {what}", fix=fix))
     if all(lazy_state(module) is None for _, module in walk(model)):
         return model
     try:

@@ -98,7 +98,7 @@ def test_a_tuple_of_sizes_is_a_shape() -> None:
 
 
 def test_arguments_that_forward_does_not_take() -> None:
-    with pytest.raises(TypeError, match=r"Linear\.forward\(\): missing 1 required positional argument: 'input'"):
+    with pytest.raises(TypeError, match=r"Linear\.forward\(\) missing 1 required positional argument: 'input'"):
         suggest(nn.Linear)
     with pytest.raises(TypeError, match="unexpected keyword argument 'out_features'") as caught:
         suggest(nn.Linear, torch.ones(2, 5), out_features=3)

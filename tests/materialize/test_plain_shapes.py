@@ -49,3 +49,10 @@ def test_trace_and_export_say_materialize() -> None:
             torch.jit.trace(whole, (image,))
         with pytest.raises(ValueError, match=r"Attempted to use an uninitialized[\s\S]*materialize\("):
             torch.export.export(whole, (image,), strict=False)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"got the class LazyConv2d\nFix:\n  materialize\(LazyConv2d\(\.\.\.\)"):
+        materialize(lazify(nn.Conv2d), (2, 3, 8, 8))  # type: ignore[type-var]
+    with pytest.raises(TypeError, match=r"takes a module first, got \(2, 3\)"):
+        materialize((2, 3), lazify(nn.Linear)(4))  # type: ignore[type-var]
