@@ -71,10 +71,7 @@ def materialize(
     >>> materialize(model, torch.empty(32, 3, 16, 16, device="meta"))[2]
     Linear(in_features=1568, out_features=10, bias=True)
     """
-    if not isinstance(model, nn.Module):
-        what = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
-        fix = f"materialize({model.__name__}(...), ...)" if isinstance(model, type) else "materialize(model, input)"
-        raise TypeError(compose(f"materialize takes a module first, got {what}", fix=fix))
+    _check_module(model)
     if all(lazy_state(module) is None for _, module in walk(model)):
         return model
     try:
@@ -82,6 +79,13 @@ def materialize(
     except Exception as error:
         shorten_traceback(error)
         raise
+
+
+def _check_module(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        what = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
+        fix = f"materialize({model.__name__}(...), ...)" if isinstance(model, type) else "materialize(model, input)"
+        raise TypeError(compose(f"materialize takes a module first, got {what}", fix=fix))
 
 
 def _materialized(model: M, args: Any, kwargs: Any, device: Any, strict: bool, progress: bool) -> M:

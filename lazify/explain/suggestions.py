@@ -78,9 +78,7 @@ def suggest(module_cls: Any, /, *args: Any, **kwargs: Any) -> Suggestion:
     recipe = compile_recipe(cls, ...)
     _check_no_size_missing(recipe, given)
     _check_call(recipe, args, kwargs)
-    has_tensors = any(isinstance(each, (torch.Tensor, torch.Size)) for each in (*args, *kwargs.values()))
-    stands = _tensor if has_tensors else _tensor_of_any_shape
-    args, kwargs = tuple(map(stands, args)), {name: stands(each) for name, each in kwargs.items()}
+    args, kwargs = _with_tensors(args, kwargs)
     runner = TrialRunner(functools.partial(construct_new, recipe), given, args, kwargs, code=(cls,))
     found = investigate(_all_guessed(recipe), given, runner)
     values, refused, is_open = found.solution.values or {}, found.solution.refused, found.solution.open
@@ -133,6 +131,13 @@ def _check_call(recipe: Recipe, args: Any, kwargs: Mapping[str, Any]) -> None:
         written = ", ".join(f"{each}={kwargs[each]!r}" for each in meant)
         fix = f"suggest(functools.partial({name}, {written}), ...)  # an argument of the constructor" if meant else ""
         raise TypeError(compose(str(error), fix=fix)) from None
+
+
+def _with_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, with tensors for what stands for one."""
+    has_tensors = any(isinstance(each, (torch.Tensor, torch.Size)) for each in (*args, *kwargs.values()))
+    stands = _tensor if has_tensors else _tensor_of_any_shape
+    return tuple(map(stands, args)), {name: stands(each) for name, each in kwargs.items()}
 
 
 def _tensor(value: Any) -> Any:

@@ -46,7 +46,7 @@ def test_the_versions_of_torch() -> None:
     assert f".ci/versions.py --exchange {OLDEST_SUPPORTED} {NEWEST_TESTED}\n" in CI
     assert f'"torch>={OLDEST_SUPPORTED.rpartition(".")[0]}"' in PROJECT
     first_screen = README.partition("### In a clone")[0]
-    assert "torch {}.{} to {}.{},".format(*minor(OLDEST_SUPPORTED), *minor(NEWEST_TESTED)) in first_screen
+    assert "torch {}.{} to {}.{} and Python".format(*minor(OLDEST_SUPPORTED), *minor(NEWEST_TESTED)) in first_screen
     in_workflow = set(re.findall(r'torch: "(.*?)"', WORKFLOW))
     assert {OLDEST_SUPPORTED, PINNED, NEWEST_TESTED} <= in_workflow
     (listed,) = re.findall(r"The tests run with torch ([\d., and\n]+[\d])", VERSIONS)
@@ -56,7 +56,7 @@ def test_the_versions_of_torch() -> None:
 def test_the_versions_of_python() -> None:
     classified = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', PROJECT)
     first_screen = README.partition("### In a clone")[0]
-    assert f"Python {classified[0]} to {classified[-1]}." in " ".join(first_screen.split())
+    assert f"Python {classified[0]} to {classified[-1]} ([versions]" in " ".join(first_screen.split())
     assert f'requires-python = ">={classified[0]}"' in PROJECT
     in_workflow = set(re.findall(r'python: "(.*?)"', WORKFLOW))
     assert in_workflow == {*classified, "3.14"}  # nobody has run that
