@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from lazify._deferred.effects import PreviewContext
+from lazify._deferred.memory import memory_of
 from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
 from lazify._deferred.placeholders import as_placeholder, new_placeholder, substitute
@@ -81,7 +82,7 @@ class Preview:
         if self.failure is not None:
             raise NotMaterializedError(str(self.failure))
         try:
-            self.template = template_of(recipe, given)
+            self.template = template_of(recipe, given, memory_of(type(owner)).templates)
         except NotMaterializedError as failure:
             self.failure = failure.with_traceback(None)
             raise

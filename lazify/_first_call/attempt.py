@@ -10,6 +10,7 @@ keeps other threads out (`Materialization`).
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -17,10 +18,11 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from lazify._deferred.memory import memory_of
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._first_call.building import build, random_state_kept_if_recomputed
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
-from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, or_none, remember_solution
+from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, keep_solution, or_none
 from lazify._first_call.materialization import Completed, Materialization, Plan, call_stack, plans_of
 from lazify._first_call.records import record, record_fast, summarize_arguments
 from lazify._lock import InstanceLock, lock_holders
@@ -160,15 +162,17 @@ def _infer_and_run(
     try:
         if not recipe.guessed:
             return _attempt(module, state, args, kwargs, method, by_rules)
+        solutions = memory_of(type(module)).solutions
+        search = functools.partial(by_search, solutions)
         if is_simple:
             shape = args[0].shape
             key = (shape, args[0].dtype, *state.given.items())
-            values = recipe.solutions.get(key)
+            values = solutions.get(key)
             if values is None:
-                values = remember_solution(recipe, key, by_search(state, args, kwargs, method))
+                values = keep_solution(solutions, key, search(state, args, kwargs, method))
             if all_plain(values.values()):
                 return _run(Materialization(module, state, values, ((shape,), _NO_KEYWORDS)), None, args)
-        return _attempt(module, state, args, kwargs, method, by_search)
+        return _attempt(module, state, args, kwargs, method, search)
     except InferenceError as error:
         error.module = error.module or module  # the innermost
         raise

@@ -1,4 +1,4 @@
-"""Values for one first call: from the rules of the recipe, or from a search, whose outcome the recipe keeps."""
+"""Values for one first call: from the rules of the recipe, or from a search, whose outcome is kept for the class."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from lazify._recipe.recipe import Recipe
 from lazify._torch import COMPILED_CALL, GLOBAL_PRE_HOOKS
 from lazify.errors import AmbiguousInferenceError, InferenceError
 
-__all__ = ["ValueFinder", "by_rules", "by_search", "has_pre_hooks", "or_none", "remember_solution"]
+__all__ = ["ValueFinder", "by_rules", "by_search", "has_pre_hooks", "keep_solution", "or_none"]
 
 #: Function that finds values from a lazy state and the arguments of the call of a method.
 ValueFinder: TypeAlias = "Callable[..., dict[str, Any]]"
+
+#: For how many configurations one class keeps values.
+MOST_SOLUTIONS = 1024
 
 
 def by_rules(
@@ -36,20 +39,24 @@ def by_rules(
 
 
 def by_search(
-    state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
+    solutions: dict[Any, dict[str, Any]],
+    state: LazyState,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    method: str | None = "forward",
 ) -> dict[str, Any]:
-    """The values that the recipe keeps for such a call, else those with which a trial run passes."""
+    """The values in `solutions` for such a call, else those with which a trial run passes."""
     recipe = state.recipe
     key = cache_key((state.given, args, kwargs))
-    if key not in recipe.solutions:
+    if key not in solutions:
         if recipe.call_is_default and method in ("__call__", "forward") and not has_pre_hooks(state):
             recipe.bind_forward(None, *args, **kwargs)  # raises Python's own error for wrong arguments
         code = (recipe.wrapped, [operation.args for operation in state.history.operations])
         construct = functools.partial(trial_module, state)
         probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
         with _given_modules_locked(state), trial_run_scope():
-            return remember_solution(recipe, key, _searched(recipe, state, probe))
-    return recipe.solutions[key]
+            return keep_solution(solutions, key, _searched(recipe, state, probe))
+    return solutions[key]
 
 
 @contextmanager
@@ -85,13 +92,9 @@ def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str,
         raise error.furthest from error
 
 
-#: For how many configurations one class keeps values.
-MOST_SOLUTIONS = 1024
-
-
-def remember_solution(recipe: Recipe, key: Any, values: dict[str, Any]) -> dict[str, Any]:
+def keep_solution(solutions: dict[Any, dict[str, Any]], key: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Keep the values for a configuration; if there are too many, drop those kept first."""
-    return keep(recipe.solutions, key, values, MOST_SOLUTIONS)
+    return keep(solutions, key, values, MOST_SOLUTIONS)
 
 
 def has_pre_hooks(state: LazyState) -> bool:
