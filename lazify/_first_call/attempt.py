@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from lazify._deferred.memory import memory_of
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
-from lazify._first_call.building import build, random_state_kept_if_recomputed
+from lazify._first_call.building import build
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
 from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, keep_solution, or_none
 from lazify._first_call.materialization import Completed, Materialization, Plan, call_stack, plans_of
@@ -194,18 +194,18 @@ def _attempt(
     values = or_none(find, state, args, kwargs, method) if may_change else find(state, args, kwargs, method)
     device = other_device(state, args, kwargs) if plan is None else plan.device
     first = Materialization(module, state, None, summarize_arguments(args, kwargs) if plan is None else plan.seen)
-    first.plan = plan
+    first.plan, first.trial_kind = plan, call_stack.calls.trial_kind
+    first.copy_group = state.history.copy_group if first.trial_kind is None else None
     first.keep_arguments()
 
     def construct() -> None:
         if may_change:
             build_and_recheck_at_forward(first, values, device, find)
         else:
-            with random_state_kept_if_recomputed(device):
-                build(first, cast("dict[str, Any]", values), device)
+            build(first, cast("dict[str, Any]", values), device)
 
     result = _run(first, construct, args, kwargs, method)
-    group = state.history.copy_group
+    group = first.copy_group
     if group is not None and group.built_first is state:
         own = Completed()
         own.add(first)
@@ -245,7 +245,7 @@ def _run(
     finally:
         calls.pop()
     first.commit(calls[-1])
-    if calls.trial_kind is None:
+    if first.trial_kind is None:
         (record if construct else record_fast)(module, state.recipe, state.given, first.values, first.seen)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s became %s with %s", state.recipe.name, state.recipe.wrapped.__name__, first.values)

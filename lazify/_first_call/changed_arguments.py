@@ -41,8 +41,7 @@ def build_and_recheck_at_forward(
         reset_to_uninitialized(module, state.recipe, call)
         vars(module).update(vars(state.attached()))
     else:
-        with random_state_kept_if_recomputed(device):
-            build(call, values, device)
+        build(call, values, device)
     own_forward = vars(module).get("forward")
 
     def watch(*args: Any, **kwargs: Any) -> Any:

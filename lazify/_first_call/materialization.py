@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify._deferred.copy_group import CopyGroup
 from lazify._deferred.state import LazyState
 from lazify._first_call.placeholder_swap import SwapTransaction
 from lazify._first_call.records import discard
@@ -38,10 +39,14 @@ __all__ = ["CallStack", "Completed", "Materialization", "Plan", "TrialKind", "ca
 class CallStack(list["Completed | None"]):
     """Materializations in progress in one thread, each inside the one before; None as the first item.
 
+    This is the one thing that belongs to a thread and not to a call: a model's `forward` stands between a
+    materialization, or a trial run of the model, and the first calls inside it, and hands no argument on.
+
     The list is never empty: a list that becomes empty and fills again takes memory from the heap of the tensors.
 
     Attributes:
-        trial_kind: the kind of trial run that they are part of; None if they are not.
+        trial_kind: the kind of trial run that first calls are part of now; None if they are not. A first call asks
+            once, and hands it on as `Materialization.trial_kind`.
     """
 
     trial_kind: TrialKind | None = None
@@ -119,7 +124,8 @@ class Materialization(Completed, InstanceLock):
     # defaults on the class, for what most materializations do not need
     constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a trial run
     plan: Plan | None = None  # what a trial run of the model found
-    is_trial = False  # on fakes or in eval mode: it will be rolled back
+    copy_group: CopyGroup | None = None  # that of the instance; not in a trial run, which is none of the group
+    trial_kind: TrialKind | None = None  # the kind of trial run that will roll it back; None if none will
     has_passed = False  # inside something that may still fail
     is_used_elsewhere = False  # by another thread
     device: torch.device | None = None
@@ -145,8 +151,7 @@ class Materialization(Completed, InstanceLock):
     def keep_arguments(self) -> None:
         """Note the contents of constructor arguments, to restore them; a trial run restores them itself."""
         given, operations = self.state.given.values(), self.state.history.operations
-        self.is_trial = call_stack.calls.trial_kind is not None
-        if not self.is_trial and (operations or not all_plain(given)):
+        if self.trial_kind is None and (operations or not all_plain(given)):
             attached = [operation.args for operation in operations]
             applies = any(operation.method == "apply" for operation in operations)
             self.arguments = snapshot([*given, *attached], tensors_too=applies)
@@ -170,11 +175,11 @@ class Materialization(Completed, InstanceLock):
         It is, too, if that thread waits for this one. From then on the module stays as it is, whatever fails.
         """
         with InstanceLock(self.state) as is_free:
-            if self.is_trial or (is_free and self.module.__dict__.get(COMPILED_CALL) is not self):
+            if self.trial_kind is not None or (is_free and self.module.__dict__.get(COMPILED_CALL) is not self):
                 is_used = False
             else:
                 is_used = self.is_used_elsewhere = True
-        if self.is_trial and not wait_for_trials():
+        if self.trial_kind is not None and not wait_for_trials():
             raise NotMaterializedError("this module is in a trial run of a thread that waits for this one")
         return is_used
 
@@ -213,8 +218,8 @@ class Materialization(Completed, InstanceLock):
             restore_argument()
         for restore, before in self.random:
             restore(before)
-        if (group := self.state.history.copy_group) is not None and group.built_first is self.state:
-            group.forget()
+        if self.copy_group is not None and self.copy_group.built_first is self.state:
+            self.copy_group.forget()
         for name in slot_names(type(self.module)):
             if hasattr(self.module, name):
                 object.__delattr__(self.module, name)

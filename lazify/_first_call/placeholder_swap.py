@@ -77,7 +77,9 @@ def swap_tensors_in(
     for path, placeholder in preview.placeholders.items():
         where, _, name = path.rpartition(".")
         owner = inside.get(where)
-        tensor = None if owner is None or isinstance(owner, RecordsOperations) else _tensor(owner, name)
+        if owner is None or isinstance(owner, RecordsOperations):
+            continue
+        tensor = {**owner._buffers, **owner._parameters}.get(name)
         if tensor is not None and id(tensor) not in others and _may_be(placeholder, tensor):
             pairs.setdefault(id(placeholder), (placeholder, tensor))
     real = [each for each in inside.values() if not isinstance(each, RecordsOperations)]
@@ -94,11 +96,6 @@ def swap_tensors_in(
 def _may_be(placeholder: Any, tensor: torch.Tensor) -> bool:
     """Whether the tensor has as many dimensions as the user has read from the placeholder, if so."""
     return not (isinstance(placeholder, Placeholder) and placeholder.rank_was_read) or placeholder.rank == tensor.dim()
-
-
-def _tensor(module: nn.Module, name: str) -> torch.Tensor | None:
-    found = module._parameters.get(name)
-    return module._buffers.get(name) if found is None else found
 
 
 def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transaction: SwapTransaction) -> bool:
@@ -164,7 +161,7 @@ def check_names_kept(module: nn.Module, state: LazyState, transaction: SwapTrans
     """
     preview = cast("Preview", state.history.preview)
     inside = dict(walk(module))
-    if state.history.operations or any(map(_is_open, preview.placeholders.values())):
+    if state.history.operations or _open_paths(preview.placeholders):
         swap_tensors_in(inside, preview, transaction, attached(state.history.operations))
     lost, extra = _differences(dict(tensors_in(inside.items())), preview, transaction)
     if lost or extra:
@@ -172,7 +169,7 @@ def check_names_kept(module: nn.Module, state: LazyState, transaction: SwapTrans
             compose(
                 f"{state.recipe.wrapped.__name__} has other parameters than its preview showed before the call",
                 [
-                    ("only in the preview", ", ".join(dict.fromkeys(lost)) or "none"),
+                    ("only in the preview", ", ".join(lost) or "none"),
                     ("only in the module", ", ".join(extra) or "none"),
                 ],
                 "module(input)  # once, before its parameters are asked for; then the optimizer",
@@ -194,20 +191,21 @@ def _differences(
     real: Mapping[str, torch.Tensor], preview: Preview, transaction: SwapTransaction
 ) -> tuple[list[str], list[str]]:
     """Paths of tensors that only the preview has, or whose placeholder is still open; paths that only `real` has."""
-    previewed, placeholders = transaction.previewed, preview.placeholders
-    is_open = any(map(_is_open, (*placeholders.values(), *real.values())))
+    previewed, still_open = transaction.previewed, _open_paths(preview.placeholders)
     if previewed is None:
-        return [path for path, each in placeholders.items() if path in real and _is_open(each)], []
-    if not is_open and previewed.keys() == real.keys():
+        return [path for path in still_open if path in real], []
+    lost = _open_paths(real) & previewed.keys()
+    if not still_open and not lost and previewed.keys() == real.keys():  # nearly always
         return [], []
-    lost = [path for path in previewed if path not in real and not path.startswith(transaction.lazy_prefixes)]
-    lost += [path for path in previewed if _is_open(real.get(path))]
-    lost += [path for path, each in placeholders.items() if previewed.get(path) is each and _is_open(each)]
-    return lost, [path for path in real if path not in previewed and not path.startswith(transaction.lazy_prefixes)]
+    lost.update(path for path in still_open if previewed.get(path) is preview.placeholders[path])
+    lost.update(path for path in previewed.keys() - real.keys() if not path.startswith(transaction.lazy_prefixes))
+    extra = [path for path in real if path not in previewed and not path.startswith(transaction.lazy_prefixes)]
+    return [path for path in previewed if path in lost], extra
 
 
-def _is_open(placeholder: Any) -> bool:
-    return isinstance(placeholder, Placeholder)
+def _open_paths(tensors: Mapping[str, Any]) -> set[str]:
+    """Paths of placeholders that have not become real."""
+    return {path for path, each in tensors.items() if isinstance(each, Placeholder)}
 
 
 def _keep_user_replacements(

@@ -40,5 +40,3 @@ def apply_operations_for_trial(module: nn.Module, state: LazyState, with_hooks: 
     """Replay the operations that may decide how a call goes on a module for trial runs."""
     users = {id(each) for value in state.given.values() if isinstance(value, nn.Module) for _, each in walk(value)}
     replay(state.history.operations, module, "trial", TrialContext(state, users, with_hooks))
-    if call_stack.calls.trial_kind is TrialKind.FOR_REAL:
-        module.eval()
