@@ -196,7 +196,7 @@ def _attempt(
     first = Materialization(module, state, None, summarize_arguments(args, kwargs) if plan is None else plan.seen)
     first.plan, first.trial_kind = plan, call_stack.calls.trial_kind
     first.copy_group = state.history.copy_group if first.trial_kind is None else None
-    first.keep_arguments()
+    first.prepare_rollback()
 
     def construct() -> None:
         if may_change:

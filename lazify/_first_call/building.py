@@ -57,8 +57,8 @@ def random_state_kept_if_recomputed(device: torch.device | None) -> Iterator[Non
     """Where checkpointing runs the call again later, with the module built, it draws now what it will draw then."""
     random = random_state(device) if recomputed_later() else ()
     yield
-    for restore, before in random:
-        restore(before)
+    for restore in random:
+        restore()
 
 
 def _build_here(call: Materialization) -> None:
@@ -77,12 +77,12 @@ def _build_here(call: Materialization) -> None:
         if call.trial_kind is TrialKind.FOR_REAL:
             module.eval()
     else:
-        if state.history.preview is not None:
-            call.transaction = swap_placeholders(module, state.history.preview)
+        preview = state.history.preview
+        transaction = None if preview is None else swap_placeholders(module, preview, call.on_rollback)
         if state.history.operations:
             replay(state.history.operations, module, "real", call)
-        if call.transaction is not None:
-            check_names_kept(module, state, call.transaction)
+        if transaction is not None:
+            check_names_kept(module, state, transaction)
     call.reinstall_gate()
 
 

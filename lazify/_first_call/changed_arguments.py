@@ -36,7 +36,7 @@ def build_and_recheck_at_forward(
         find: finds values from arguments. If those in `forward` give other values, the module is built again.
     """
     module, state = call.module, call.state
-    call.random = random_state(device)
+    call.before = [*call.before, *random_state(device)]
     if values is None:
         reset_to_uninitialized(module, state.recipe, call)
         vars(module).update(vars(state.attached()))

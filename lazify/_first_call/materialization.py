@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,14 +16,9 @@ from torch.utils.hooks import RemovableHandle
 
 from lazify._deferred.copy_group import CopyGroup
 from lazify._deferred.state import LazyState
-from lazify._first_call.placeholder_swap import SwapTransaction
 from lazify._first_call.records import discard
 from lazify._isolation.limits import wait_for_trials
-from lazify._isolation.restoring import (
-    Random,
-    Restore,
-    snapshot,
-)
+from lazify._isolation.restoring import Restore, snapshot
 from lazify._lock import InstanceLock
 from lazify._nested import all_plain
 from lazify._recipe.construction import (
@@ -129,10 +125,8 @@ class Materialization(Completed, InstanceLock):
     has_passed = False  # inside something that may still fail
     is_used_elsewhere = False  # by another thread
     device: torch.device | None = None
-    arguments: Sequence[Restore] = ()
-    random: Random = ()
-    handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
-    transaction: SwapTransaction | None = None  # rolls back changes to the preview
+    before: Sequence[Restore] = ()  # brings arguments and random states to what they were before the call
+    undo: Sequence[Restore] = ()  # undoes, last first, what was done to placeholders, submodules and handles of users
 
     # class and `__dict__` before
     lazy_class: type[nn.Module]
@@ -148,13 +142,13 @@ class Materialization(Completed, InstanceLock):
         self.thread_id, self.release_event = get_ident(), None  # as `InstanceLock.__init__` does, without a call
         self.compiled: Callable[..., Any] | None = None  # set if the constructor or an operation called `compile()`
 
-    def keep_arguments(self) -> None:
+    def prepare_rollback(self) -> None:
         """Note the contents of constructor arguments, to restore them; a trial run restores them itself."""
         given, operations = self.state.given.values(), self.state.history.operations
         if self.trial_kind is None and (operations or not all_plain(given)):
             attached = [operation.args for operation in operations]
             applies = any(operation.method == "apply" for operation in operations)
-            self.arguments = snapshot([*given, *attached], tensors_too=applies)
+            self.before = snapshot([*given, *attached], tensors_too=applies)
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call, and all around it, has passed
 
@@ -189,10 +183,14 @@ class Materialization(Completed, InstanceLock):
         if (there := attributes.get(COMPILED_CALL)) is not self:
             self.compiled, attributes[COMPILED_CALL] = there, self
 
+    def on_rollback(self, undo: Restore) -> None:
+        """Let a rollback undo one more change, before those of earlier calls of this method."""
+        self.undo = [*self.undo, undo]
+
     def redirect(self, handle: RemovableHandle, to: RemovableHandle) -> None:
         """Let the user's handle on a hook refer to the hook of the real module."""
-        self.handles = [*(self.handles or ()), (handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref))]
-        handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = to.hooks_dict_ref, to.id, to.extra_dict_ref
+        self.on_rollback(functools.partial(vars(handle).update, dict(vars(handle))))
+        vars(handle).update(vars(to))
 
     def commit(self, outer: Completed | None) -> None:
         """Open the gate, if nothing around may still fail: then nothing of lazify is left in the real module."""
@@ -210,20 +208,14 @@ class Materialization(Completed, InstanceLock):
     def rollback_module(self) -> None:
         """Undo everything except class and `__dict__` of the instance."""
         self.rollback_all()
-        if self.transaction is not None:
-            self.transaction.rollback_all()
-        for handle, (hooks, number, extra) in reversed(self.handles or ()):
-            handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
-        for restore_argument in self.arguments:
-            restore_argument()
-        for restore, before in self.random:
-            restore(before)
+        for restore in (*reversed(self.undo), *self.before):
+            restore()
         if self.copy_group is not None and self.copy_group.built_first is self.state:
             self.copy_group.forget()
         for name in slot_names(type(self.module)):
             if hasattr(self.module, name):
                 object.__delattr__(self.module, name)
-        self.handles = self.transaction = self.compiled = None
+        self.undo, self.compiled = (), None
 
     def rollback(self) -> None:
         """Make the instance lazy again, before its lock is released. What another thread has used stays as it is."""

@@ -18,6 +18,7 @@ from lazify._deferred.operations import attached
 from lazify._deferred.placeholders import Placeholder, UserSettings, choice, revert, substitute, swap_in
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
+from lazify._isolation.restoring import Restore
 from lazify._module_tree import tensors_in, walk
 from lazify._recipe.construction import set_class, set_dict, slot_names
 from lazify._torch import without_torch_function
@@ -31,25 +32,21 @@ class SwapTransaction:
     """Changes to placeholders and submodules of a preview during one materialization.
 
     Attributes:
-        rollback: functions that undo the changes, in order.
+        on_rollback: is called with functions that undo the changes, in order.
         previewed: tensors of the preview by path; None for a copied instance whose preview has placeholders only.
         lazy_prefixes: paths of lazy submodules, with a dot at the end. They preview their own parameters.
         choices: placeholders that have become real tensors, and their state before.
     """
 
-    rollback: list[Callable[[], object]] = field(default_factory=list)
+    on_rollback: Callable[[Restore], None]
     previewed: dict[str, torch.Tensor] | None = None
     lazy_prefixes: tuple[str, ...] = ()
     choices: list[tuple[Any, UserSettings]] = field(default_factory=list)
 
-    def rollback_all(self) -> None:
-        for each in reversed(self.rollback):
-            each()
 
-
-def swap_placeholders(module: nn.Module, preview: Preview) -> SwapTransaction:
+def swap_placeholders(module: nn.Module, preview: Preview, on_rollback: Callable[[Restore], None]) -> SwapTransaction:
     """Replace submodules and tensors of a module just constructed by those of the preview, which become real."""
-    transaction = SwapTransaction()
+    transaction = SwapTransaction(on_rollback)
     if preview.module is not None:
         previewed = list(walk(preview.module))
         transaction.previewed = dict(tensors_in(previewed))
@@ -89,7 +86,7 @@ def swap_tensors_in(
             if isinstance(placeholder, Placeholder):
                 before = choice(placeholder)
                 transaction.choices.append((placeholder, before))
-                transaction.rollback.append(functools.partial(revert, placeholder, before))
+                transaction.on_rollback(functools.partial(revert, placeholder, before))
             swap_in(placeholder, tensor)
 
 
@@ -109,7 +106,7 @@ def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transact
             pairs[id(made)] = (made, previewed)
     substitute([each for each in inside.values() if not isinstance(each, RecordsOperations)], pairs)
     for made, previewed in pairs.values():
-        transaction.rollback.append(
+        transaction.on_rollback(
             functools.partial(_turn_into, previewed, type(previewed), vars(previewed), _slotted(previewed))
         )
         known = vars(previewed).get(STATE_KEY)
@@ -117,11 +114,10 @@ def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transact
         if known is None or known.history.preview is None:
             continue
         if (state := lazy_state(previewed)) is None:  # a plan has materialized it
-            inner = swap_placeholders(previewed, known.history.preview)
-            transaction.rollback += inner.rollback
+            inner = swap_placeholders(previewed, known.history.preview, transaction.on_rollback)
             transaction.choices += inner.choices
         else:
-            transaction.rollback.append(functools.partial(known.adopt_preview, known.history.preview))
+            transaction.on_rollback(functools.partial(known.adopt_preview, known.history.preview))
             state.adopt_preview(known.history.preview)
             known.history.preview.being_materialized = True
             known.history.preview.set_owner(previewed)
@@ -146,7 +142,7 @@ def _pass_to_nested(preview: Preview, inside: Mapping[str, nn.Module], transacti
         state = lazy_state(module)
         if state is not None and (previewed := preview.split_off(path, len(state.history.operations))) is not None:
             back = {f"{path}.{name}": each for name, each in previewed.placeholders.items()}
-            transaction.rollback.append(functools.partial(preview.placeholders.update, back))
+            transaction.on_rollback(functools.partial(preview.placeholders.update, back))
             state.writable_history().preview = previewed
             previewed.being_materialized = True
             previewed.set_owner(module)
