@@ -6,7 +6,6 @@ LazyInstance.__dict__[STATE_KEY]  ->  recipe, constructor arguments, history (op
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
 from types import MappingProxyType
@@ -98,27 +97,6 @@ class LazyState:
                 if self.history is _EMPTY_HISTORY:
                     self.history, self.is_untouched = History(), False
         return self.history
-
-    def copy(self, duplicate: Callable[[Any], Any]) -> LazyState:
-        """The lazy state of a copied instance, which is materialized on its own. It has no handles on its hooks.
-
-        Args:
-            duplicate: copies arguments and operations: `copy.copy`, or `copy.deepcopy` with a memo.
-        """
-        twin = LazyState(self.recipe, duplicate(self.given))
-        operations = [
-            operation if self.still_registered(operation) else replace(operation, hook_removed=True)
-            for operation in self.history.operations
-        ]
-        placeholders = self.copyable_placeholders()
-        history = twin.writable_history()
-        history.operations, history.attached_to, copies = duplicate(
-            (operations, self.history.attached_to, placeholders)
-        )
-        history.device_is_explicit = self.history.device_is_explicit
-        if placeholders is not None:
-            history.preview = Preview(copies, len(operations))
-        return twin
 
     def share_group_of(self, other: LazyState) -> None:
         """From now on start with the values of another instance of the same class, whichever is called first."""
