@@ -21,11 +21,7 @@ from lazify._isolation.limits import wait_for_trials
 from lazify._isolation.restoring import Restore, snapshot
 from lazify._lock import InstanceLock
 from lazify._nested import all_plain
-from lazify._recipe.construction import (
-    set_class,
-    set_dict,
-    slot_names,
-)
+from lazify._recipe.construction import set_class, set_dict, slot_values
 from lazify._torch import COMPILED_CALL
 from lazify.errors import NotMaterializedError
 
@@ -212,9 +208,8 @@ class Materialization(Completed, InstanceLock):
             restore()
         if self.copy_group is not None and self.copy_group.built_first is self.state:
             self.copy_group.forget()
-        for name in slot_names(type(self.module)):
-            if hasattr(self.module, name):
-                object.__delattr__(self.module, name)
+        for name in slot_values(self.module):
+            object.__delattr__(self.module, name)
         self.undo, self.compiled = (), None
 
     def rollback(self) -> None:

@@ -20,7 +20,7 @@ from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._isolation.restoring import Restore
 from lazify._module_tree import tensors_in, walk
-from lazify._recipe.construction import set_class, set_dict, slot_names
+from lazify._recipe.construction import set_class, set_dict, slot_values
 from lazify._torch import without_torch_function
 from lazify.errors import NotMaterializedError, compose
 
@@ -107,10 +107,10 @@ def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transact
     substitute([each for each in inside.values() if not isinstance(each, RecordsOperations)], pairs)
     for made, previewed in pairs.values():
         transaction.on_rollback(
-            functools.partial(_turn_into, previewed, type(previewed), vars(previewed), _slotted(previewed))
+            functools.partial(_turn_into, previewed, type(previewed), vars(previewed), slot_values(previewed))
         )
         known = vars(previewed).get(STATE_KEY)
-        _turn_into(previewed, type(made), vars(made), _slotted(made))
+        _turn_into(previewed, type(made), vars(made), slot_values(made))
         if known is None or known.history.preview is None:
             continue
         if (state := lazy_state(previewed)) is None:  # a plan has materialized it
@@ -130,10 +130,6 @@ def _turn_into(module: nn.Module, cls: type, attributes: dict[str, Any], slotted
     set_dict(module, attributes)
     for name, value in slotted.items():
         object.__setattr__(module, name, value)
-
-
-def _slotted(module: nn.Module) -> dict[str, Any]:
-    return {name: getattr(module, name) for name in slot_names(type(module)) if hasattr(module, name)}
 
 
 def _pass_to_nested(preview: Preview, inside: Mapping[str, nn.Module], transaction: SwapTransaction) -> None:
