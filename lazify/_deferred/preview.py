@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lazify._deferred.caches import caches_of
 from lazify._deferred.effects import PreviewContext
-from lazify._deferred.memory import memory_of
 from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
 from lazify._deferred.placeholders import as_placeholder, new_placeholder, substitute
@@ -82,7 +82,7 @@ class Preview:
         if self.failure is not None:
             raise NotMaterializedError(str(self.failure))
         try:
-            self.template = template_of(recipe, given, memory_of(type(owner)).templates)
+            self.template = template_of(recipe, given, caches_of(type(owner)).templates)
         except NotMaterializedError as failure:
             self.failure = failure.with_traceback(None)
             raise

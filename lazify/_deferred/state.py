@@ -9,7 +9,7 @@ import itertools
 from dataclasses import replace
 from threading import RLock
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -128,6 +128,11 @@ class LazyState:
                 self.adopt_preview(preview)
             return history.preview
 
+    def previewed(self, module: nn.Module) -> nn.Module:
+        """The module in the preview of the lazy instance `module`; the instance itself if it is not lazy any more."""
+        preview = self.preview_for(module)
+        return module if preview is None else cast("nn.Module", preview.module)
+
     def known_attributes(self, module: nn.Module, submodules: bool = False) -> dict[str, Any]:
         """Attributes that the preview knows: parameters, buffers, and attributes that hold constructor arguments.
 
@@ -136,12 +141,13 @@ class LazyState:
             submodules: whether submodules are among them.
         """
         try:
-            preview = self.preview_for(module)
+            root = self.previewed(module)
         except NotMaterializedError:
             return {}
-        root: Any = module if preview is None else preview.module
-        names = vars(root).keys() if preview is None else preview.template.constant_attributes & vars(root).keys()
-        constant = {name: vars(root)[name] for name in names}
+        known = set(vars(root))
+        if root is not module:
+            known &= cast("Preview", self.history.preview).template.constant_attributes
+        constant = {name: vars(root)[name] for name in known}
         return {**constant, **root._parameters, **root._buffers, **(root._modules if submodules else {})}
 
     def not_known_message(self, name: str) -> str:

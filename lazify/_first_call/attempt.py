@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from lazify._deferred.memory import memory_of
+from lazify._deferred.caches import caches_of
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._first_call.building import build
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
@@ -162,7 +162,7 @@ def _infer_and_run(
     try:
         if not recipe.guessed:
             return _attempt(module, state, args, kwargs, method, by_rules)
-        solutions = memory_of(type(module)).solutions
+        solutions = caches_of(type(module)).solutions
         search = functools.partial(by_search, solutions)
         if is_simple:
             shape = args[0].shape

@@ -30,7 +30,7 @@ RECIPE = "_lazify_recipe"
 def init_lazy(_: Any, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`__init__` of a lazy class, with the signature that `wrapt.FunctionWrapper` asks for."""
     __tracebackhide__ = True  # IPython and pytest show the line of the user that constructs wrongly
-    recipe, binders = module._lazify_recipe, module._lazify_memory.binders
+    recipe, binders = module._lazify_recipe, module._lazify_caches.binders
     binder = binders.get((*kwargs, len(args)))
     if binder is not None:
         given: dict[str, Any] | None = binder(*args, **kwargs)

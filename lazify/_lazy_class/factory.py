@@ -15,7 +15,7 @@ import wrapt
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from lazify._deferred.memory import MEMORY, Memory
+from lazify._deferred.caches import CACHES, Caches
 from lazify._deferred.operation_table import own_methods
 from lazify._first_call.attempt import materialize_and_call
 from lazify._lazy_class.attributes import ClassAttribute, class_attribute_names, state_of
@@ -87,7 +87,7 @@ def _namespace(recipe: Recipe) -> dict[str, Any]:
         "__qualname__": recipe.name,
         "__doc__": class_doc(recipe),
         RECIPE: recipe,
-        MEMORY: Memory(),
+        CACHES: Caches(),
         "forward": _forward(wrapped),
         "cls_to_become": wrapped,
         **own_methods(wrapped),
@@ -166,8 +166,7 @@ def _get_extra_state(wrapped: type[nn.Module]) -> Callable[..., Any]:
     """`get_extra_state`, which `state_dict` calls: that of the module in the preview."""
 
     def get_extra_state(self: nn.Module) -> Any:
-        preview = state_of(self).preview_for(self)
-        return wrapped.get_extra_state(self if preview is None or preview.module is None else preview.module)
+        return wrapped.get_extra_state(state_of(self).previewed(self))
 
     return get_extra_state
 

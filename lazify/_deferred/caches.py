@@ -1,7 +1,4 @@
-"""What is found out about a lazy class once it is in use. It stands on the class, beside the recipe, which is frozen.
-
-first construction or call of its kind  ->  found, kept in the `Memory`  ->  later ones look it up
-"""
+"""The caches of a lazy class: they stand on the class, beside its recipe, which is frozen."""
 
 from __future__ import annotations
 
@@ -9,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MEMORY", "Memory", "memory_of"]
+__all__ = ["CACHES", "Caches", "caches_of"]
 
-#: Class attribute of a lazy class that holds its memory.
-MEMORY = "_lazify_memory"
+#: Class attribute of a lazy class that holds its caches.
+CACHES = "_lazify_caches"
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
-    """The caches of one lazy class. No table of all classes: what they hold may refer to the class, and keep it alive.
+class Caches:
+    """What constructions, previews and first calls have found out about one lazy class, for later ones.
+
+    (In a table of all classes it would keep the class alive, to which it may refer.)
 
     Attributes:
         binders: fast functions that bind the arguments of a construction, by its number of positional arguments and
@@ -31,7 +30,7 @@ class Memory:
     solutions: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
 
-def memory_of(lazy: type) -> Memory:
-    """The memory of a lazy class."""
-    memory: Memory = getattr(lazy, MEMORY)
-    return memory
+def caches_of(lazy: type) -> Caches:
+    """The caches of a lazy class."""
+    caches: Caches = getattr(lazy, CACHES)
+    return caches
