@@ -29,6 +29,10 @@ class Caches:
     templates: dict[Any, Any] = field(default_factory=dict)
     solutions: dict[Any, dict[str, Any]] = field(default_factory=dict)
 
+    def __reduce__(self) -> Any:
+        """A class that is pickled by value takes no caches along."""
+        return Caches, ()
+
 
 def caches_of(lazy: type) -> Caches:
     """The caches of a lazy class."""
