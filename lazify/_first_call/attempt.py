@@ -22,8 +22,8 @@ from lazify._deferred.caches import caches_of
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._first_call.building import build
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
+from lazify._first_call.commit_and_rollback import Completed, Materialization, Plan, call_stack, plans_of
 from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, keep_solution, or_none
-from lazify._first_call.materialization import Completed, Materialization, Plan, call_stack, plans_of
 from lazify._first_call.records import record, record_fast, summarize_arguments
 from lazify._lock import InstanceLock, lock_holders
 from lazify._nested import all_plain
@@ -91,7 +91,7 @@ def _first_call(module: Any, state: LazyState, args: tuple[Any, ...], kwargs: di
         and not function_modes()
         and contexts_are_neutral()
         and saved_tensors_hooks_on(True) is None
-        and call_stack.calls.trial_kind is None
+        and call_stack.trial_kind is None
     )
     if is_simple and (axis := recipe.single_axis) is not None:
         (name, dim, least), shape = axis, args[0].shape
@@ -194,7 +194,7 @@ def _attempt(
     values = or_none(find, state, args, kwargs, method) if may_change else find(state, args, kwargs, method)
     device = other_device(state, args, kwargs) if plan is None else plan.device
     first = Materialization(module, state, None, summarize_arguments(args, kwargs) if plan is None else plan.seen)
-    first.plan, first.trial_kind = plan, call_stack.calls.trial_kind
+    first.plan, first.trial_kind = plan, call_stack.trial_kind
     first.copy_group = state.history.copy_group if first.trial_kind is None else None
     first.prepare_rollback()
 

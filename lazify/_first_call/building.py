@@ -6,7 +6,7 @@ values, device  ->  constructor  ->  placeholders become the real tensors  ->  o
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -14,15 +14,17 @@ import torch
 from torch import nn
 
 from lazify._deferred.copy_group import CopyGroup
+from lazify._deferred.effects import TrialContext
 from lazify._deferred.operation_table import replay
 from lazify._deferred.state import STATE_KEY, LazyState
-from lazify._first_call.materialization import Materialization, TrialKind
+from lazify._first_call.commit_and_rollback import Materialization, TrialKind
 from lazify._first_call.placeholder_swap import check_names_kept, swap_placeholders
 from lazify._first_call.records import record
-from lazify._first_call.trial_module import apply_operations_for_trial
 from lazify._isolation.restoring import random_state
+from lazify._module_tree import walk
 from lazify._recipe.construction import (
     construct,
+    construct_new,
     construction_context,
     contexts_are_neutral,
     move_stragglers,
@@ -31,7 +33,7 @@ from lazify._recipe.construction import (
 )
 from lazify._torch import recomputed_later
 
-__all__ = ["build", "random_state_kept_if_recomputed"]
+__all__ = ["build", "build_for_trial", "random_state_kept_if_recomputed"]
 
 logger = logging.getLogger("lazify")
 
@@ -73,7 +75,7 @@ def _build_here(call: Materialization) -> None:
     if len(call.lazy_dict) > 1:
         vars(module).update(direct_dict_entries(call))
     if call.trial_kind is not None:
-        apply_operations_for_trial(module, state)
+        _replay_for_trial(module, state)
         if call.trial_kind is TrialKind.FOR_REAL:
             module.eval()
     else:
@@ -84,6 +86,19 @@ def _build_here(call: Materialization) -> None:
         if transaction is not None:
             check_names_kept(module, state, transaction)
     call.reinstall_gate()
+
+
+def build_for_trial(state: LazyState, arguments: Mapping[str, Any]) -> nn.Module:
+    """A new module with these arguments, for trial runs of it alone, in which hooks do not run."""
+    module = construct_new(state.recipe, arguments)
+    _replay_for_trial(module, state, with_hooks=False)
+    return module
+
+
+def _replay_for_trial(module: nn.Module, state: LazyState, with_hooks: bool = True) -> None:
+    """Replay the operations that may decide how a call goes."""
+    users = {id(each) for value in state.given.values() if isinstance(value, nn.Module) for _, each in walk(value)}
+    replay(state.history.operations, module, "trial", TrialContext(state, users, with_hooks))
 
 
 def direct_dict_entries(call: Materialization) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import torch
 
 from lazify._deferred.state import LazyState
 from lazify._first_call.building import build, random_state_kept_if_recomputed
+from lazify._first_call.commit_and_rollback import Materialization
 from lazify._first_call.find_values import ValueFinder, or_none
-from lazify._first_call.materialization import Materialization
 from lazify._isolation.restoring import (
     apply_diff,
     diff,

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from lazify._deferred.state import LazyState, lazy_state
-from lazify._first_call.trial_module import trial_module, trial_run_scope
+from lazify._first_call.building import build_for_trial
+from lazify._first_call.commit_and_rollback import TrialKind, trial_run_scope
 from lazify._inference.call_values import GuessFailed, infer
 from lazify._inference.search import search
 from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
@@ -52,9 +53,9 @@ def by_search(
         if recipe.call_is_default and method in ("__call__", "forward") and not has_pre_hooks(state):
             recipe.bind_forward(None, *args, **kwargs)  # raises Python's own error for wrong arguments
         code = (recipe.wrapped, [operation.args for operation in state.history.operations])
-        construct = functools.partial(trial_module, state)
+        construct = functools.partial(build_for_trial, state)
         probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
-        with _given_modules_locked(state), trial_run_scope():
+        with _given_modules_locked(state), trial_run_scope(TrialKind.ON_FAKES):
             return keep_solution(solutions, key, _searched(recipe, state, probe))
     return solutions[key]
 

@@ -77,7 +77,9 @@ def swap_tensors_in(
         if owner is None or isinstance(owner, RecordsOperations):
             continue
         tensor = {**owner._buffers, **owner._parameters}.get(name)
-        if tensor is not None and id(tensor) not in others and _may_be(placeholder, tensor):
+        if tensor is None or id(tensor) in others:
+            continue
+        if not (getattr(placeholder, "rank_was_read", False) and placeholder.rank != tensor.dim()):
             pairs.setdefault(id(placeholder), (placeholder, tensor))
     real = [each for each in inside.values() if not isinstance(each, RecordsOperations)]
     substitute(real, {id(tensor): (tensor, placeholder) for placeholder, tensor in pairs.values()})
@@ -88,11 +90,6 @@ def swap_tensors_in(
                 transaction.choices.append((placeholder, before))
                 transaction.on_rollback(functools.partial(revert, placeholder, before))
             swap_in(placeholder, tensor)
-
-
-def _may_be(placeholder: Any, tensor: torch.Tensor) -> bool:
-    """Whether the tensor has as many dimensions as the user has read from the placeholder, if so."""
-    return not (isinstance(placeholder, Placeholder) and placeholder.rank_was_read) or placeholder.rank == tensor.dim()
 
 
 def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transaction: SwapTransaction) -> bool:

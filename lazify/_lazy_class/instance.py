@@ -20,9 +20,9 @@ from lazify._deferred.operations import Operation
 from lazify._deferred.state import STATE_KEY, lazy_state
 from lazify._first_call.attempt import call, materialize_and_call, materialize_with
 from lazify._lazy_class.attributes import known_names, read_attribute, state_of
+from lazify._lazy_class.checkpoint_loading import load_from_state_dict
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.documentation import instance_html, instance_text
-from lazify._lazy_class.loading import load_from_state_dict
 from lazify._lazy_class.pickling import pickle_reference, restore_state, saved_state, unpickle
 from lazify._recipe.recipe import Recipe
 from lazify._torch import DYNAMO_HOOK, tree_map_only, without_symbolic_sizes

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import get_ident
 from typing import Any, TypeAlias
@@ -25,34 +26,44 @@ from lazify._recipe.construction import set_class, set_dict, slot_values
 from lazify._torch import COMPILED_CALL
 from lazify.errors import NotMaterializedError
 
-__all__ = ["CallStack", "Completed", "Materialization", "Plan", "TrialKind", "call_stack", "plans_of"]
+__all__ = ["Completed", "Materialization", "Plan", "TrialKind", "call_stack", "plans_of", "trial_run_scope"]
 
 
-class CallStack(list["Completed | None"]):
-    """Materializations in progress in one thread, each inside the one before; None as the first item.
+class CallStack(threading.local):
+    """What first calls in one thread are part of.
 
-    This is the one thing that belongs to a thread and not to a call: a model's `forward` stands between a
-    materialization, or a trial run of the model, and the first calls inside it, and hands no argument on.
-
-    The list is never empty: a list that becomes empty and fills again takes memory from the heap of the tensors.
+    This alone belongs to a thread and is no argument: the `forward` of a model, which is the user's, stands between a
+    materialization, or a trial run of the model, and the first calls inside it.
 
     Attributes:
-        trial_kind: the kind of trial run that first calls are part of now; None if they are not. A first call asks
-            once, and hands it on as `Materialization.trial_kind`.
+        calls: materializations in progress, each inside the one before; None as the first item. (A list that becomes
+            empty and fills again takes memory from the heap of the tensors.)
+        trial_kind: the kind of trial run that first calls are part of; None if they are not. A first call asks once,
+            and hands it on as `Materialization.trial_kind`.
     """
 
-    trial_kind: TrialKind | None = None
-
     def __init__(self) -> None:
-        super().__init__([None])
+        self.calls: list[Completed | None] = [None]
+        self.trial_kind: TrialKind | None = None
 
 
-class _OfThread(threading.local):
-    def __init__(self) -> None:
-        self.calls = CallStack()
+call_stack = CallStack()
 
 
-call_stack = _OfThread()
+@contextmanager
+def trial_run_scope(kind: TrialKind, calls: Completed | None = None) -> Iterator[None]:
+    """First calls inside are part of trial runs: they have no effect on objects of the user.
+
+    Args:
+        kind: the kind of trial run.
+        calls: gets the materializations, to be rolled back; None if they are those of modules made in trial runs.
+    """
+    before = call_stack.calls, call_stack.trial_kind
+    call_stack.calls, call_stack.trial_kind = [calls], kind
+    try:
+        yield
+    finally:
+        call_stack.calls, call_stack.trial_kind = before
 
 
 #: Arguments of a call, positional and by keyword, as `summarize_arguments` describes them.
@@ -122,7 +133,9 @@ class Materialization(Completed, InstanceLock):
     is_used_elsewhere = False  # by another thread
     device: torch.device | None = None
     before: Sequence[Restore] = ()  # brings arguments and random states to what they were before the call
-    undo: Sequence[Restore] = ()  # undoes, last first, what was done to placeholders, submodules and handles of users
+    undo: (
+        list[Restore] | tuple[()]
+    ) = ()  # undoes, last first, what was done to placeholders, submodules and handles of users
 
     # class and `__dict__` before
     lazy_class: type[nn.Module]
@@ -181,7 +194,9 @@ class Materialization(Completed, InstanceLock):
 
     def on_rollback(self, undo: Restore) -> None:
         """Let a rollback undo one more change, before those of earlier calls of this method."""
-        self.undo = [*self.undo, undo]
+        if isinstance(self.undo, tuple):
+            self.undo = []
+        self.undo.append(undo)
 
     def redirect(self, handle: RemovableHandle, to: RemovableHandle) -> None:
         """Let the user's handle on a hook refer to the hook of the real module."""
