@@ -154,7 +154,7 @@ def _trial_run(
             with neutral_contexts(None if default.type == "cpu" else default), mode:
                 _call(model, args, kwargs, mode if how is TrialKind.ON_FAKES else None, device)
             unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]
-            return plans_of(calls), unreached
+            return plans_of(calls.inner or ()), unreached
         finally:
             calls.rollback_all()
 

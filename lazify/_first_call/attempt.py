@@ -22,8 +22,8 @@ from lazify._deferred.caches import caches_of
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._first_call.building import build
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
-from lazify._first_call.commit_and_rollback import Completed, Materialization, Plan, call_stack, plans_of
-from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, keep_solution, or_none
+from lazify._first_call.commit_and_rollback import Materialization, Plan, call_stack, plans_of
+from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, or_none
 from lazify._first_call.records import record, record_fast, summarize_arguments
 from lazify._lock import InstanceLock, lock_holders
 from lazify._nested import all_plain
@@ -162,17 +162,14 @@ def _infer_and_run(
     try:
         if not recipe.guessed:
             return _attempt(module, state, args, kwargs, method, by_rules)
-        solutions = caches_of(type(module)).solutions
-        search = functools.partial(by_search, solutions)
+        solutions, key = caches_of(type(module)).solutions, None
         if is_simple:
             shape = args[0].shape
             key = (shape, args[0].dtype, *state.given.items())
-            values = solutions.get(key)
-            if values is None:
-                values = keep_solution(solutions, key, search(state, args, kwargs, method))
+            values = solutions.get(key) or by_search(solutions, key, state, args, kwargs, method)
             if all_plain(values.values()):
                 return _run(Materialization(module, state, values, ((shape,), _NO_KEYWORDS)), None, args)
-        return _attempt(module, state, args, kwargs, method, search)
+        return _attempt(module, state, args, kwargs, method, functools.partial(by_search, solutions, key))
     except InferenceError as error:
         error.module = error.module or module  # the innermost
         raise
@@ -207,9 +204,7 @@ def _attempt(
     result = _run(first, construct, args, kwargs, method)
     group = first.copy_group
     if group is not None and group.built_first is state:
-        own = Completed()
-        own.add(first)
-        group.plan = (plan or plans_of(own)[-1]).without_modules()
+        group.plan = (plan or plans_of([first])[-1]).without_modules()
     return result
 
 

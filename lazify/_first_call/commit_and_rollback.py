@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import get_ident
@@ -133,9 +133,7 @@ class Materialization(Completed, InstanceLock):
     is_used_elsewhere = False  # by another thread
     device: torch.device | None = None
     before: Sequence[Restore] = ()  # brings arguments and random states to what they were before the call
-    undo: (
-        list[Restore] | tuple[()]
-    ) = ()  # undoes, last first, what was done to placeholders, submodules and handles of users
+    undo: list[Restore] | None = None  # undoes changes to placeholders, submodules and handles, the last one first
 
     # class and `__dict__` before
     lazy_class: type[nn.Module]
@@ -194,7 +192,7 @@ class Materialization(Completed, InstanceLock):
 
     def on_rollback(self, undo: Restore) -> None:
         """Let a rollback undo one more change, before those of earlier calls of this method."""
-        if isinstance(self.undo, tuple):
+        if self.undo is None:
             self.undo = []
         self.undo.append(undo)
 
@@ -219,13 +217,13 @@ class Materialization(Completed, InstanceLock):
     def rollback_module(self) -> None:
         """Undo everything except class and `__dict__` of the instance."""
         self.rollback_all()
-        for restore in (*reversed(self.undo), *self.before):
+        for restore in (*reversed(self.undo or ()), *self.before):
             restore()
         if self.copy_group is not None and self.copy_group.built_first is self.state:
             self.copy_group.forget()
         for name in slot_values(self.module):
             object.__delattr__(self.module, name)
-        self.undo, self.compiled = (), None
+        self.undo = self.compiled = None
 
     def rollback(self) -> None:
         """Make the instance lazy again, before its lock is released. What another thread has used stays as it is."""
@@ -239,13 +237,13 @@ class Materialization(Completed, InstanceLock):
             set_dict(self.module, self.lazy_dict)
 
 
-def plans_of(calls: Completed) -> list[Plan]:
+def plans_of(calls: Iterable[Materialization]) -> list[Plan]:
     """The plans of the instances that existed before a trial run, with those of the instances that they construct."""
     plans: list[Plan] = []
-    for call in calls.inner or ():
+    for call in calls:
         plan = Plan(call.module, call.values, call.seen, call.device)
         numbers = {id(each): number for number, each in enumerate(call.constructed)}
-        for inner in plans_of(call):
+        for inner in plans_of(call.inner or ()):
             if (number := numbers.get(id(inner.module))) is not None:
                 plan.inside[number] = inner
             else:

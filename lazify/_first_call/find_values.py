@@ -22,7 +22,7 @@ from lazify._recipe.recipe import Recipe
 from lazify._torch import COMPILED_CALL, GLOBAL_PRE_HOOKS
 from lazify.errors import AmbiguousInferenceError, InferenceError
 
-__all__ = ["ValueFinder", "by_rules", "by_search", "has_pre_hooks", "keep_solution", "or_none"]
+__all__ = ["ValueFinder", "by_rules", "by_search", "has_pre_hooks", "or_none"]
 
 #: Function that finds values from a lazy state and the arguments of the call of a method.
 ValueFinder: TypeAlias = "Callable[..., dict[str, Any]]"
@@ -41,14 +41,18 @@ def by_rules(
 
 def by_search(
     solutions: dict[Any, dict[str, Any]],
+    key: Any,
     state: LazyState,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     method: str | None = "forward",
 ) -> dict[str, Any]:
-    """The values in `solutions` for such a call, else those with which a trial run passes."""
+    """The values in `solutions` for such a call, else those with which a trial run passes.
+
+    They stand under `key`, or, if that is None, under a description of the arguments.
+    """
     recipe = state.recipe
-    key = cache_key((state.given, args, kwargs))
+    key = cache_key((state.given, args, kwargs)) if key is None else key
     if key not in solutions:
         if recipe.call_is_default and method in ("__call__", "forward") and not has_pre_hooks(state):
             recipe.bind_forward(None, *args, **kwargs)  # raises Python's own error for wrong arguments
@@ -56,7 +60,7 @@ def by_search(
         construct = functools.partial(build_for_trial, state)
         probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
         with _given_modules_locked(state), trial_run_scope(TrialKind.ON_FAKES):
-            return keep_solution(solutions, key, _searched(recipe, state, probe))
+            return keep(solutions, key, _searched(recipe, state, probe), MOST_SOLUTIONS)
     return solutions[key]
 
 
@@ -91,11 +95,6 @@ def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str,
         if isinstance(error.furthest, (TrialMemoryError, UncopyableError)):
             return guess
         raise error.furthest from error
-
-
-def keep_solution(solutions: dict[Any, dict[str, Any]], key: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Keep the values for a configuration; if there are too many, drop those kept first."""
-    return keep(solutions, key, values, MOST_SOLUTIONS)
 
 
 def has_pre_hooks(state: LazyState) -> bool:
