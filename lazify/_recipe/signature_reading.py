@@ -267,11 +267,7 @@ def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | 
     defaulted = any(p.default is not Parameter.empty for p in mine if p.kind in POSITIONAL)
     theirs = []
     for p in left:
-        if p.kind is Parameter.VAR_POSITIONAL and not passed.args:
-            continue
-        if p.kind is Parameter.VAR_KEYWORD and not passed.kwargs:
-            continue
-        if p.kind is Parameter.KEYWORD_ONLY and not passed.kwargs:
+        if not (passed.args if p.kind is Parameter.VAR_POSITIONAL else passed.kwargs or p.kind in POSITIONAL):
             continue
         if p.kind in POSITIONAL and not passed.args:
             p = p.replace(kind=Parameter.KEYWORD_ONLY)
