@@ -114,7 +114,7 @@ class Recipe:
     def to_args_kwargs(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The `(args, kwargs)` for the constructor of the wrapped class."""
         if self.init_takes_keywords:
-            return (), dict(arguments)
+            return (), {name: arguments[name] for name in self.original_signature.parameters if name in arguments}
         return to_args_kwargs(
             self.original_signature, {n: value for n, value in arguments.items() if n not in self.extra_parameters}
         )
