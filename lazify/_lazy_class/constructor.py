@@ -27,10 +27,11 @@ RECIPE = "_lazify_recipe"
 
 
 @skip_dynamo
-def init_lazy(_: Any, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def init_lazy(_: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`__init__` of a lazy class, with the signature that `wrapt.FunctionWrapper` asks for."""
     __tracebackhide__ = True  # IPython and pytest show the line of the user that constructs wrongly
-    recipe, binders = module._lazify_recipe, module._lazify_caches.binders
+    lazy: Any = type(module)  # not of the module: the class may have a `__getattribute__`
+    recipe, binders = lazy._lazify_recipe, lazy._lazify_caches.binders
     binder = binders.get((*kwargs, len(args)))
     if binder is not None:
         given: dict[str, Any] | None = binder(*args, **kwargs)
