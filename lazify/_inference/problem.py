@@ -33,6 +33,7 @@ class Problem:
         sequences: the names whose annotation asks for a tuple or list.
         batch: size of the first dimension of the first tensor of the call; None if there is none.
         rivals: where the call has several tensors, the sizes of their second and last dimensions.
+        inputs: the names that mean the size of an input and nothing else: all of it, not a part.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,7 @@ class Problem:
     sequences: frozenset[str]
     batch: int | None = None
     rivals: tuple[int, ...] = ()
+    inputs: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False, repr=False)
