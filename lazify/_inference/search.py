@@ -14,7 +14,7 @@ from typing import Any
 from lazify._inference.call_values import GuessFailed, has_default, infer
 from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
-from lazify._inference.problem import Problem, Solution, nested_sizes, suggestions
+from lazify._inference.problem import Problem, Solution, in_order, nested_sizes, suggestions
 from lazify._isolation import TrialRunner
 from lazify._nested import tensor_paths, tensors
 from lazify._recipe.binding import NOT_GIVEN
@@ -208,6 +208,7 @@ def _problem(recipe: Recipe, names: tuple[str, ...], guesses: dict[str, Any], ca
         batch=shapes_of_tensors[0][0] if shapes_of_tensors else None,
         rivals=tuple(rivals) if len(shapes_of_tensors) > 1 else (),
         inputs=frozenset(filter(means_input, names)),
+        in_order=in_order(list(parameters) if len(parameters) == len(names) else [], shapes_of_tensors),
     )
 
 

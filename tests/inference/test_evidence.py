@@ -321,5 +321,23 @@ def test_keywords_through_two_constructors() -> None:
             super().__init__(depth=1, **kwargs)
 
     lazy = lazify(Encoder, exclude=["dim"])
-    assert shown(lazy) == "(**kwargs: Any) -> None"
+    assert shown(lazy) == "(*, multiple=4, **kwargs: Any) -> None"
+    assert lazify(Encoder)(multiple=3)(torch.ones(2, 5)).shape == (2, 15)
     assert lazy(multiple=3)(torch.ones(2, 5)).shape == (2, 15)
+
+
+def test_keywords_that_the_body_reads() -> None:
+    class Reads(nn.Module):
+        def __init__(self, n_out: int, **kwargs: Any) -> None:
+            super().__init__()
+            dim, bias = kwargs.pop("dim"), kwargs.pop("bias", True)
+            self.linear = nn.Linear(dim, n_out, bias)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x)
+
+    lazy = lazify(Reads)
+    assert shown(lazy) == "(n_out: int, *, dim=?, bias=True, **kwargs: Any) -> None"
+    module = lazy(3, bias=False)
+    assert module(torch.ones(2, 5)).shape == (2, 3)
+    assert module.linear.bias is None

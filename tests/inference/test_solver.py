@@ -161,6 +161,19 @@ class Checks(nn.Module):
         return x * self.scale
 
 
+class ChecksAll(nn.Module):
+    """One check of three values, which passes with all or with none; features come last."""
+
+    def __init__(self, kk: int, rows: int, columns: int) -> None:
+        super().__init__()
+        self.size, self.linear = (rows, columns, kk), nn.Linear(kk, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != self.size:
+            raise ValueError(f"expected {self.size}, got {tuple(x.shape[1:])}")
+        return self.linear(x)
+
+
 class Levels(nn.Module):
     def __init__(self, widths: list[int], out: int = 4) -> None:
         super().__init__()
@@ -186,6 +199,7 @@ class TwoSizes(nn.Module):
         (ReadsValues, {"kk": 7}, (torch.randn(2, 7),)),
         (Routed, {"kk": 7}, (torch.randn(8, 7),)),
         (Checks, {"kk": 7, "rows": 5}, (torch.randn(2, 5, 7),)),
+        (ChecksAll, {"kk": 7, "rows": 4, "columns": 5}, (torch.randn(2, 4, 5, 7),)),
         (Levels, {"widths": (5, 7)}, ([torch.randn(2, 5, 4, 4), torch.randn(2, 7, 2, 2)],)),
         (TwoSizes, {"pp": 5, "qq": 7}, (torch.randn(3, 5), torch.randn(3, 7))),
     ],

@@ -17,8 +17,8 @@ ASIDE = {
     "hand/AnyNorm-group": "its __new__ makes an instance of another class, as the eager one does",
     "hand/LazyHeadInside": "torch's own lazy layer inside draws at the call, not at the construction",
 }
-#: Classes that read their sizes out of `**kwargs`, which no signature shows.
-NEEDS_NAMES = "KwargsDict KwargsPop".split()
+#: Classes that copy their `**kwargs` to read a size: no signature shows it.
+NEEDS_NAMES = ["KwargsDict"]
 #: What an older torch does not have.
 LACKING = set()
 if not hasattr(torch.nn, "LinearCrossEntropyLoss"):
