@@ -729,22 +729,6 @@ class RelPosAttention(nn.Module):
         return (v @ (q.transpose(-2, -1) @ k + bias).softmax(-1).transpose(-2, -1)).reshape(b, c, h, w)
 
 
-class BackboneAndPyramid(nn.Module):
-    """The entries of the list are the widths of layers inside."""
-
-    def __init__(self, backbone: nn.Module, stage_channels: list[int], out_channels: int):
-        super().__init__()
-        self.stages = backbone
-        self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in stage_channels)
-
-    def forward(self, x):
-        found = []
-        for stage, lateral in zip(self.stages, self.lateral):
-            x = stage(x)
-            found.append(lateral(x))
-        return found
-
-
 class EquivariantLayer(nn.Module):
     def __init__(self, input_nf, output_nf, hidden_nf, edges_in_d=0):
         super().__init__()

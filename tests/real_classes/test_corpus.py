@@ -30,6 +30,8 @@ MISSES = {
     ("torch_nn", "auto"): LACKING - {"nn/LinearCrossEntropyLoss-probabilities"},  # counts with names only
     ("tutorials", "named"): set(),
     ("tutorials", "auto"): {"tutorial/MLPGenerator"},  # `latent_dim`, a width inside by its name, stays required
+    ("free_sizes", "named"): {"free/SplitTwo"},  # `x[:, n:]` is empty with the first value that fits `x[:, :n]`
+    ("free_sizes", "auto"): {"free/SplitTwo", "free/EquivariantLayer-edges"},  # the other takes 0 for no edges
     ("handwritten", "named"): set(ASIDE),
     ("handwritten", "auto"): {*ASIDE, *(f"hand/{name}" for name in NEEDS_NAMES)},
 }
