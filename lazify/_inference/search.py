@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lazify._inference.call_values import GuessFailed, has_default, infer
+from lazify._inference.entries import solve_entries
 from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
 from lazify._inference.problem import Problem, Solution, in_order, nested_sizes, suggestions
@@ -96,6 +97,10 @@ def investigate(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -
     if solution.values is None and required != names:
         problem = _problem(recipe, names, guesses, call)
         solution = solve(runner, problem)
+    if solution.values is None and len(problem.sequences) == 1 and not solution.limit:
+        annotation = recipe.original_signature.parameters[next(iter(problem.sequences))].annotation
+        kind = tuple if "tuple" in str(annotation).lower() else list
+        solution = solve_entries(runner, problem, kind) or solution
     if solution.values is None:
         solution = _with_defaults(recipe, runner, names) or solution
     if solution.values is None:

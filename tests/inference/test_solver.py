@@ -253,6 +253,35 @@ def test_an_optional_input_that_is_absent_keeps_the_default() -> None:
     assert with_edges.edge.in_features == 5
 
 
+class Pyramid(nn.Module):
+    """The entries of the list are the widths of layers inside; `strict` says whether each layer has one."""
+
+    def __init__(self, widths: list[int], strict: bool = True) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(nn.Conv1d(a, b, 3, 2, 1) for a, b in ((3, 6), (6, 9)))
+        self.lateral, self.strict = nn.ModuleList(nn.Conv1d(width, 5, 1) for width in widths), strict
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found = []
+        for stage, lateral in zip(self.stages, self.lateral, strict=self.strict):
+            x = stage(x)
+            found.append(lateral(x))
+        return found
+
+
+def test_widths_of_layers_inside_are_found_entry_by_entry() -> None:
+    module = lazify(Pyramid, exclude=["widths"])()
+    module(torch.randn(2, 3, 16))
+    assert [layer.in_channels for layer in module.lateral] == [6, 9]
+
+
+def test_a_list_that_may_be_longer_is_open() -> None:
+    module = lazify(Pyramid, exclude=["widths"])(strict=False)
+    with pytest.raises(AmbiguousInferenceError, match="the call leaves 'widths' of Pyramid open") as caught:
+        module(torch.randn(2, 3, 16))
+    assert "passes:      widths=[6]\n  passes:      widths=[6, 9]" in str(caught.value)
+
+
 # ---------------------------------------------------------------------------------------------
 # What cannot be found is an error
 
