@@ -32,6 +32,7 @@ FILES = {
     "torch_nn": None,
     "handwritten": "numpy",
     "tutorials": None,
+    "free_sizes": None,
     "torchvision": "torchvision",
     "monai": "monai",
     "pyg": "torch_geometric",

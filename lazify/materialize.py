@@ -21,7 +21,7 @@ from torch import nn
 from lazify._deferred.operations import attached
 from lazify._deferred.state import lazy_state, next_construction_index
 from lazify._first_call.attempt import materialize_with
-from lazify._first_call.materialization import Completed, Plan, TrialKind, call_stack, plans_of
+from lazify._first_call.commit_and_rollback import Completed, Plan, TrialKind, call_stack, plans_of, trial_run_scope
 from lazify._isolation import TrialMode, isolated
 from lazify._isolation.copies import copied
 from lazify._isolation.fakes import TrialFunctions
@@ -157,21 +157,15 @@ def _trial_run(
     """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""
     calls = Completed()
     device, default = _device_of(model), default_device()
-    call_stack.calls.append(calls)
-    before, call_stack.calls.trial_kind = call_stack.calls.trial_kind, how
-    try:
-        with isolated(list(_real_modules(model)), _code_of(model), args, kwargs):
-            try:
-                mode: Any = TrialMode(meta_device=device) if how is TrialKind.ON_FAKES else real_trial()
-                with neutral_contexts(None if default.type == "cpu" else default), mode:
-                    _call(model, args, kwargs, mode if how is TrialKind.ON_FAKES else None, device)
-                unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]
-                return plans_of(calls), unreached
-            finally:
-                calls.rollback_all()
-    finally:
-        call_stack.calls.trial_kind = before
-        call_stack.calls.pop()
+    with trial_run_scope(how, calls), isolated(list(_real_modules(model)), _code_of(model), args, kwargs):
+        try:
+            mode: Any = TrialMode(meta_device=device) if how is TrialKind.ON_FAKES else real_trial()
+            with neutral_contexts(None if default.type == "cpu" else default), mode:
+                _call(model, args, kwargs, mode if how is TrialKind.ON_FAKES else None, device)
+            unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]
+            return plans_of(calls.inner or ()), unreached
+        finally:
+            calls.rollback_all()
 
 
 def _call(model: nn.Module, args: Any, kwargs: Any, mode: TrialMode | None, device: torch.device) -> None:

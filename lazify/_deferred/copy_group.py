@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lazify._isolation.restoring import Random, random_state
+from lazify._isolation.restoring import Restore, random_state
 
 __all__ = ["CopyGroup"]
 
@@ -38,7 +38,7 @@ class CopyGroup:
         self.plan: Any = None
         self.draws_inside = False
         self._device: torch.device | None = None
-        self._random: Random = ()
+        self._random: list[Restore] = []
 
     @contextmanager
     def in_step(self, state: Any, device: torch.device | None, draws_inside: bool = False) -> Iterator[None]:
@@ -56,10 +56,10 @@ class CopyGroup:
             self._device, self._random = device, before
             return
         now = [*random_state(device), *random_state(self._device)]
-        for restore, kept in self._random:
-            restore(kept)
+        for restore in self._random:
+            restore()
         try:
             yield
         finally:
-            for restore, kept in now:
-                restore(kept)
+            for restore in now:
+                restore()

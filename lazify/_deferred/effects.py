@@ -91,9 +91,7 @@ def set_flag(operation: Operation, module: Any, state: Any) -> Any:
     modules = [value for value in state.given.values() if isinstance(value, nn.Module)]
     if modules:
         with suppress(NotMaterializedError):
-            preview = state.preview_for(module)
-            root = None if preview is None else preview.module
-            inside = set() if root is None else {id(each) for _, each in walk(root)}
+            inside = {id(each) for _, each in walk(state.previewed(module))}
             operation.applied_to = tuple(each for each in modules if id(each) in inside)
     for each in operation.applied_to:
         operation.call_on(each)

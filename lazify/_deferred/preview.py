@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lazify._deferred.caches import caches_of
 from lazify._deferred.effects import PreviewContext
 from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
@@ -81,7 +82,7 @@ class Preview:
         if self.failure is not None:
             raise NotMaterializedError(str(self.failure))
         try:
-            self.template = template_of(recipe, given)
+            self.template = template_of(recipe, given, caches_of(type(owner)).templates)
         except NotMaterializedError as failure:
             self.failure = failure.with_traceback(None)
             raise

@@ -18,7 +18,7 @@ from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.placeholders import TensorKind, kind_of
 from lazify._module_tree import tensors_in, walk
 from lazify._nested import all_plain, keep
-from lazify._recipe.construction import slot_names
+from lazify._recipe.construction import slot_values
 from lazify._recipe.recipe import Recipe
 
 __all__ = ["EMPTY_TEMPLATE", "Template", "shallow_copy", "template_of"]
@@ -39,7 +39,7 @@ class Template(NamedTuple):
             inferred (`stride`, `out_channels`).
         size_dependent_attributes: attributes of the module itself that depend on the values.
         user_ids: ids of modules and tensors in it that belong to the user.
-        is_shared: whether the recipe keeps the template: a preview then takes a copy of its modules.
+        is_shared: whether other instances get the template, too: a preview then takes a copy of its modules.
     """
 
     modules: dict[str, nn.Module]
@@ -53,8 +53,8 @@ class Template(NamedTuple):
 EMPTY_TEMPLATE = Template({}, [], frozenset(), frozenset(), set(), False)
 
 
-def template_of(recipe: Recipe, given: Mapping[str, Any]) -> Template:
-    """The template for these constructor arguments, which the recipe keeps if they are plain values.
+def template_of(recipe: Recipe, given: Mapping[str, Any], templates: dict[Any, Template]) -> Template:
+    """The template for these constructor arguments, kept in `templates` if they are plain values.
 
     Raises:
         NotMaterializedError: if the names of the parameters depend on values that only the call determines.
@@ -62,11 +62,11 @@ def template_of(recipe: Recipe, given: Mapping[str, Any]) -> Template:
     if not all_plain(given.values()):
         return _new_template(recipe, given, False)
     key = (torch.get_default_dtype(), *((name, _typed(value)) for name, value in given.items()))
-    template: Template | None = recipe.preview_templates.get(key)
+    template = templates.get(key)
     if template is None:
         template = _new_template(recipe, given, True)
         if template.is_shared:
-            keep(recipe.preview_templates, key, template, MOST_TEMPLATES)
+            keep(templates, key, template, MOST_TEMPLATES)
     return template
 
 
@@ -99,9 +99,8 @@ def shallow_copy(module: nn.Module) -> nn.Module:
     vars(twin).update(
         {name: _copy_of(value) if isinstance(value, _CONTAINERS) else value for name, value in vars(module).items()}
     )
-    for name in slot_names(type(module)):
-        if hasattr(module, name):
-            object.__setattr__(twin, name, getattr(module, name))
+    for name, value in slot_values(module).items():
+        object.__setattr__(twin, name, value)
     return twin
 
 

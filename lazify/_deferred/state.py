@@ -6,11 +6,10 @@ LazyInstance.__dict__[STATE_KEY]  ->  recipe, constructor arguments, history (op
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -99,27 +98,6 @@ class LazyState:
                     self.history, self.is_untouched = History(), False
         return self.history
 
-    def copy(self, duplicate: Callable[[Any], Any]) -> LazyState:
-        """The lazy state of a copied instance, which is materialized on its own. It has no handles on its hooks.
-
-        Args:
-            duplicate: copies arguments and operations: `copy.copy`, or `copy.deepcopy` with a memo.
-        """
-        twin = LazyState(self.recipe, duplicate(self.given))
-        operations = [
-            operation if self.still_registered(operation) else replace(operation, hook_removed=True)
-            for operation in self.history.operations
-        ]
-        placeholders = self.copyable_placeholders()
-        history = twin.writable_history()
-        history.operations, history.attached_to, copies = duplicate(
-            (operations, self.history.attached_to, placeholders)
-        )
-        history.device_is_explicit = self.history.device_is_explicit
-        if placeholders is not None:
-            history.preview = Preview(copies, len(operations))
-        return twin
-
     def share_group_of(self, other: LazyState) -> None:
         """From now on start with the values of another instance of the same class, whichever is called first."""
         history = other.writable_history()
@@ -150,6 +128,11 @@ class LazyState:
                 self.adopt_preview(preview)
             return history.preview
 
+    def previewed(self, module: nn.Module) -> nn.Module:
+        """The module in the preview of the lazy instance `module`; the instance itself if it is not lazy any more."""
+        preview = self.preview_for(module)
+        return module if preview is None else cast("nn.Module", preview.module)
+
     def known_attributes(self, module: nn.Module, submodules: bool = False) -> dict[str, Any]:
         """Attributes that the preview knows: parameters, buffers, and attributes that hold constructor arguments.
 
@@ -158,12 +141,13 @@ class LazyState:
             submodules: whether submodules are among them.
         """
         try:
-            preview = self.preview_for(module)
+            root = self.previewed(module)
         except NotMaterializedError:
             return {}
-        root: Any = module if preview is None else preview.module
-        names = vars(root).keys() if preview is None else preview.template.constant_attributes & vars(root).keys()
-        constant = {name: vars(root)[name] for name in names}
+        known = set(vars(root))
+        if root is not module:
+            known &= cast("Preview", self.history.preview).template.constant_attributes
+        constant = {name: vars(root)[name] for name in known}
         return {**constant, **root._parameters, **root._buffers, **(root._modules if submodules else {})}
 
     def not_known_message(self, name: str) -> str:

@@ -10,6 +10,7 @@ keeps other threads out (`Materialization`).
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -17,11 +18,12 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from lazify._deferred.caches import caches_of
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
-from lazify._first_call.building import build, random_state_kept_if_recomputed
+from lazify._first_call.building import build
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
-from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, or_none, remember_solution
-from lazify._first_call.materialization import Completed, Materialization, Plan, call_stack, plans_of
+from lazify._first_call.commit_and_rollback import Materialization, Plan, call_stack, plans_of
+from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, or_none
 from lazify._first_call.records import record, record_fast, summarize_arguments
 from lazify._lock import InstanceLock, lock_holders
 from lazify._nested import all_plain
@@ -89,7 +91,7 @@ def _first_call(module: Any, state: LazyState, args: tuple[Any, ...], kwargs: di
         and not function_modes()
         and contexts_are_neutral()
         and saved_tensors_hooks_on(True) is None
-        and call_stack.calls.trial_kind is None
+        and call_stack.trial_kind is None
     )
     if is_simple and (axis := recipe.single_axis) is not None:
         (name, dim, least), shape = axis, args[0].shape
@@ -160,15 +162,14 @@ def _infer_and_run(
     try:
         if not recipe.guessed:
             return _attempt(module, state, args, kwargs, method, by_rules)
+        solutions, key = caches_of(type(module)).solutions, None
         if is_simple:
             shape = args[0].shape
             key = (shape, args[0].dtype, *state.given.items())
-            values = recipe.solutions.get(key)
-            if values is None:
-                values = remember_solution(recipe, key, by_search(state, args, kwargs, method))
+            values = solutions.get(key) or by_search(solutions, key, state, args, kwargs, method)
             if all_plain(values.values()):
                 return _run(Materialization(module, state, values, ((shape,), _NO_KEYWORDS)), None, args)
-        return _attempt(module, state, args, kwargs, method, by_search)
+        return _attempt(module, state, args, kwargs, method, functools.partial(by_search, solutions, key))
     except InferenceError as error:
         error.module = error.module or module  # the innermost
         raise
@@ -190,22 +191,20 @@ def _attempt(
     values = or_none(find, state, args, kwargs, method) if may_change else find(state, args, kwargs, method)
     device = other_device(state, args, kwargs) if plan is None else plan.device
     first = Materialization(module, state, None, summarize_arguments(args, kwargs) if plan is None else plan.seen)
-    first.plan = plan
-    first.keep_arguments()
+    first.plan, first.trial_kind = plan, call_stack.trial_kind
+    first.copy_group = state.history.copy_group if first.trial_kind is None else None
+    first.prepare_rollback()
 
     def construct() -> None:
         if may_change:
             build_and_recheck_at_forward(first, values, device, find)
         else:
-            with random_state_kept_if_recomputed(device):
-                build(first, cast("dict[str, Any]", values), device)
+            build(first, cast("dict[str, Any]", values), device)
 
     result = _run(first, construct, args, kwargs, method)
-    group = state.history.copy_group
+    group = first.copy_group
     if group is not None and group.built_first is state:
-        own = Completed()
-        own.add(first)
-        group.plan = (plan or plans_of(own)[-1]).without_modules()
+        group.plan = (plan or plans_of([first])[-1]).without_modules()
     return result
 
 
@@ -241,7 +240,7 @@ def _run(
     finally:
         calls.pop()
     first.commit(calls[-1])
-    if calls.trial_kind is None:
+    if first.trial_kind is None:
         (record if construct else record_fast)(module, state.recipe, state.given, first.values, first.seen)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s became %s with %s", state.recipe.name, state.recipe.wrapped.__name__, first.values)

@@ -6,7 +6,7 @@ values, device  ->  constructor  ->  placeholders become the real tensors  ->  o
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -14,15 +14,17 @@ import torch
 from torch import nn
 
 from lazify._deferred.copy_group import CopyGroup
+from lazify._deferred.effects import TrialContext
 from lazify._deferred.operation_table import replay
 from lazify._deferred.state import STATE_KEY, LazyState
-from lazify._first_call.materialization import Materialization, call_stack
+from lazify._first_call.commit_and_rollback import Materialization, TrialKind
 from lazify._first_call.placeholder_swap import check_names_kept, swap_placeholders
 from lazify._first_call.records import record
-from lazify._first_call.trial_module import apply_operations_for_trial
 from lazify._isolation.restoring import random_state
+from lazify._module_tree import walk
 from lazify._recipe.construction import (
     construct,
+    construct_new,
     construction_context,
     contexts_are_neutral,
     move_stragglers,
@@ -31,23 +33,25 @@ from lazify._recipe.construction import (
 )
 from lazify._torch import recomputed_later
 
-__all__ = ["build", "random_state_kept_if_recomputed"]
+__all__ = ["build", "build_for_trial", "random_state_kept_if_recomputed"]
 
 logger = logging.getLogger("lazify")
 
 
 def build(call: Materialization, values: dict[str, Any], device: torch.device | None) -> None:
     """Construct the real module in the instance, whatever that is now, and replay the operations."""
-    group = None if call_stack.calls.trial_kind is not None else call.state.history.copy_group
+    group = call.copy_group
     if group is not None and call.plan is None and group.draws_inside and group.plan.values == values:
         call.plan = group.plan
-    # contexts cost microseconds, and nearly every first call needs none
-    if group is None and device is None and contexts_are_neutral():
-        _build_here(call, values)
-        return
-    in_step = nullcontext() if group is None else group.in_step(call.state, device, call.plan is not None)
-    with neutral_contexts(device), in_step:
-        _build_here(call, values, device)
+    call.values, call.device = values, device
+    with random_state_kept_if_recomputed(device):
+        # contexts cost microseconds, and nearly every first call needs none
+        if group is None and device is None and contexts_are_neutral():
+            _build_here(call)
+            return
+        in_step = nullcontext() if group is None else group.in_step(call.state, device, call.plan is not None)
+        with neutral_contexts(device), in_step:
+            _build_here(call)
 
 
 @contextmanager
@@ -55,31 +59,46 @@ def random_state_kept_if_recomputed(device: torch.device | None) -> Iterator[Non
     """Where checkpointing runs the call again later, with the module built, it draws now what it will draw then."""
     random = random_state(device) if recomputed_later() else ()
     yield
-    for restore, before in random:
-        restore(before)
+    for restore in random:
+        restore()
 
 
-def _build_here(call: Materialization, values: dict[str, Any], device: torch.device | None = None) -> None:
+def _build_here(call: Materialization) -> None:
+    """Construct, then replay the operations; in a trial run those that may decide how the call goes."""
     module, state = call.module, call.state
-    recipe = state.recipe
-    reset_to_uninitialized(module, recipe, call)
-    call.values, call.device = values, device
-    if call.plan is not None or call_stack.calls.trial_kind is not None or state.history.copy_group is not None:
-        with intercept_inner_lazy(call):
-            construct(module, recipe, {**state.given, **values})
-    elif recipe.init_takes_keywords:
-        recipe.original_init(module, **state.given, **values)
-    else:
-        construct(module, recipe, {**state.given, **values})
-    if device is not None:
-        move_stragglers(module, device)
+    reset_to_uninitialized(module, state.recipe, call)
+    is_alone = call.plan is None and call.trial_kind is None and call.copy_group is None
+    with nullcontext() if is_alone else intercept_inner_lazy(call):
+        construct(module, state.recipe, {**state.given, **call.values})
+    if call.device is not None:
+        move_stragglers(module, call.device)
     if len(call.lazy_dict) > 1:
         vars(module).update(direct_dict_entries(call))
-    if call_stack.calls.trial_kind is not None:
-        apply_operations_for_trial(module, state)
+    if call.trial_kind is not None:
+        _replay_for_trial(module, state)
+        if call.trial_kind is TrialKind.FOR_REAL:
+            module.eval()
     else:
-        swap_and_replay(call)
+        preview = state.history.preview
+        transaction = None if preview is None else swap_placeholders(module, preview, call.on_rollback)
+        if state.history.operations:
+            replay(state.history.operations, module, "real", call)
+        if transaction is not None:
+            check_names_kept(module, state, transaction)
     call.reinstall_gate()
+
+
+def build_for_trial(state: LazyState, arguments: Mapping[str, Any]) -> nn.Module:
+    """A new module with these arguments, for trial runs of it alone, in which hooks do not run."""
+    module = construct_new(state.recipe, arguments)
+    _replay_for_trial(module, state, with_hooks=False)
+    return module
+
+
+def _replay_for_trial(module: nn.Module, state: LazyState, with_hooks: bool = True) -> None:
+    """Replay the operations that may decide how a call goes."""
+    users = {id(each) for value in state.given.values() if isinstance(value, nn.Module) for _, each in walk(value)}
+    replay(state.history.operations, module, "trial", TrialContext(state, users, with_hooks))
 
 
 def direct_dict_entries(call: Materialization) -> dict[str, Any]:
@@ -88,22 +107,11 @@ def direct_dict_entries(call: Materialization) -> dict[str, Any]:
     return {name: value for name, value in call.lazy_dict.items() if name != STATE_KEY and name not in assigned}
 
 
-def swap_and_replay(call: Materialization) -> None:
-    """Turn placeholders into the tensors of the module just constructed, and replay the operations on it."""
-    module, state = call.module, call.state
-    if state.history.preview is not None:
-        call.transaction = swap_placeholders(module, state.history.preview)
-    if state.history.operations:
-        replay(state.history.operations, module, "real", call)
-    if call.transaction is not None:
-        check_names_kept(module, state, call.transaction)
-
-
 @contextmanager
 def intercept_inner_lazy(call: Materialization) -> Iterator[None]:
     """Note which lazy instances the constructor makes, and construct those for which there is a plan at once."""
     constructed: list[nn.Module] = []
-    outer = None if call_stack.calls.trial_kind is not None else call.state.history.copy_group
+    outer = call.copy_group
 
     def on_inner_lazy(module: nn.Module, state: LazyState) -> bool:
         constructed.append(module)
@@ -115,7 +123,7 @@ def intercept_inner_lazy(call: Materialization) -> Iterator[None]:
         if plan is None:
             return False
         inner = Materialization(module, state)
-        inner.plan = plan
+        inner.plan, inner.trial_kind, inner.copy_group = plan, call.trial_kind, group
         follows = outer is not None and outer.built_first is not None and not outer.draws_inside
         in_step = group.in_step(state, plan.device) if group is not None and follows else nullcontext()
         with in_step, intercept_inner_lazy(inner):

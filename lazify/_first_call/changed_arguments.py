@@ -9,8 +9,8 @@ import torch
 
 from lazify._deferred.state import LazyState
 from lazify._first_call.building import build, random_state_kept_if_recomputed
+from lazify._first_call.commit_and_rollback import Materialization
 from lazify._first_call.find_values import ValueFinder, or_none
-from lazify._first_call.materialization import Materialization
 from lazify._isolation.restoring import (
     apply_diff,
     diff,
@@ -36,13 +36,12 @@ def build_and_recheck_at_forward(
         find: finds values from arguments. If those in `forward` give other values, the module is built again.
     """
     module, state = call.module, call.state
-    call.random = random_state(device)
+    call.before = [*call.before, *random_state(device)]
     if values is None:
         reset_to_uninitialized(module, state.recipe, call)
         vars(module).update(vars(state.attached()))
     else:
-        with random_state_kept_if_recomputed(device):
-            build(call, values, device)
+        build(call, values, device)
     own_forward = vars(module).get("forward")
 
     def watch(*args: Any, **kwargs: Any) -> Any:

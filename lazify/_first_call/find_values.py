@@ -1,4 +1,4 @@
-"""Values for one first call: from the rules of the recipe, or from a search, whose outcome the recipe keeps."""
+"""Values for one first call: from the rules of the recipe, or from a search, whose outcome is kept for the class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from lazify._deferred.state import LazyState, lazy_state
-from lazify._first_call.trial_module import trial_module, trial_run_scope
+from lazify._first_call.building import build_for_trial
+from lazify._first_call.commit_and_rollback import TrialKind, trial_run_scope
 from lazify._inference.call_values import GuessFailed, infer
 from lazify._inference.search import search
 from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
@@ -21,10 +22,13 @@ from lazify._recipe.recipe import Recipe
 from lazify._torch import COMPILED_CALL, GLOBAL_PRE_HOOKS
 from lazify.errors import AmbiguousInferenceError, InferenceError
 
-__all__ = ["ValueFinder", "by_rules", "by_search", "has_pre_hooks", "or_none", "remember_solution"]
+__all__ = ["ValueFinder", "by_rules", "by_search", "has_pre_hooks", "or_none"]
 
 #: Function that finds values from a lazy state and the arguments of the call of a method.
 ValueFinder: TypeAlias = "Callable[..., dict[str, Any]]"
+
+#: For how many configurations one class keeps values.
+MOST_SOLUTIONS = 1024
 
 
 def by_rules(
@@ -36,20 +40,28 @@ def by_rules(
 
 
 def by_search(
-    state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None = "forward"
+    solutions: dict[Any, dict[str, Any]],
+    key: Any,
+    state: LazyState,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    method: str | None = "forward",
 ) -> dict[str, Any]:
-    """The values that the recipe keeps for such a call, else those with which a trial run passes."""
+    """The values in `solutions` for such a call, else those with which a trial run passes.
+
+    They stand under `key`, or, if that is None, under a description of the arguments.
+    """
     recipe = state.recipe
-    key = cache_key((state.given, args, kwargs))
-    if key not in recipe.solutions:
+    key = cache_key((state.given, args, kwargs)) if key is None else key
+    if key not in solutions:
         if recipe.call_is_default and method in ("__call__", "forward") and not has_pre_hooks(state):
             recipe.bind_forward(None, *args, **kwargs)  # raises Python's own error for wrong arguments
         code = (recipe.wrapped, [operation.args for operation in state.history.operations])
-        construct = functools.partial(trial_module, state)
+        construct = functools.partial(build_for_trial, state)
         probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
-        with _given_modules_locked(state), trial_run_scope():
-            return remember_solution(recipe, key, _searched(recipe, state, probe))
-    return recipe.solutions[key]
+        with _given_modules_locked(state), trial_run_scope(TrialKind.ON_FAKES):
+            return keep(solutions, key, _searched(recipe, state, probe), MOST_SOLUTIONS)
+    return solutions[key]
 
 
 @contextmanager
@@ -83,15 +95,6 @@ def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str,
         if isinstance(error.furthest, (TrialMemoryError, UncopyableError)):
             return guess
         raise error.furthest from error
-
-
-#: For how many configurations one class keeps values.
-MOST_SOLUTIONS = 1024
-
-
-def remember_solution(recipe: Recipe, key: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Keep the values for a configuration; if there are too many, drop those kept first."""
-    return keep(recipe.solutions, key, values, MOST_SOLUTIONS)
 
 
 def has_pre_hooks(state: LazyState) -> bool:

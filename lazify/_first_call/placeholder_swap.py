@@ -18,8 +18,9 @@ from lazify._deferred.operations import attached
 from lazify._deferred.placeholders import Placeholder, UserSettings, choice, revert, substitute, swap_in
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
+from lazify._isolation.restoring import Restore
 from lazify._module_tree import tensors_in, walk
-from lazify._recipe.construction import set_class, set_dict, slot_names
+from lazify._recipe.construction import set_class, set_dict, slot_values
 from lazify._torch import without_torch_function
 from lazify.errors import NotMaterializedError, compose
 
@@ -31,25 +32,21 @@ class SwapTransaction:
     """Changes to placeholders and submodules of a preview during one materialization.
 
     Attributes:
-        rollback: functions that undo the changes, in order.
+        on_rollback: is called with functions that undo the changes, in order.
         previewed: tensors of the preview by path; None for a copied instance whose preview has placeholders only.
         lazy_prefixes: paths of lazy submodules, with a dot at the end. They preview their own parameters.
         choices: placeholders that have become real tensors, and their state before.
     """
 
-    rollback: list[Callable[[], object]] = field(default_factory=list)
+    on_rollback: Callable[[Restore], None]
     previewed: dict[str, torch.Tensor] | None = None
     lazy_prefixes: tuple[str, ...] = ()
     choices: list[tuple[Any, UserSettings]] = field(default_factory=list)
 
-    def rollback_all(self) -> None:
-        for each in reversed(self.rollback):
-            each()
 
-
-def swap_placeholders(module: nn.Module, preview: Preview) -> SwapTransaction:
+def swap_placeholders(module: nn.Module, preview: Preview, on_rollback: Callable[[Restore], None]) -> SwapTransaction:
     """Replace submodules and tensors of a module just constructed by those of the preview, which become real."""
-    transaction = SwapTransaction()
+    transaction = SwapTransaction(on_rollback)
     if preview.module is not None:
         previewed = list(walk(preview.module))
         transaction.previewed = dict(tensors_in(previewed))
@@ -77,8 +74,12 @@ def swap_tensors_in(
     for path, placeholder in preview.placeholders.items():
         where, _, name = path.rpartition(".")
         owner = inside.get(where)
-        tensor = None if owner is None or isinstance(owner, RecordsOperations) else _tensor(owner, name)
-        if tensor is not None and id(tensor) not in others and _may_be(placeholder, tensor):
+        if owner is None or isinstance(owner, RecordsOperations):
+            continue
+        tensor = {**owner._buffers, **owner._parameters}.get(name)
+        if tensor is None or id(tensor) in others:
+            continue
+        if not (getattr(placeholder, "rank_was_read", False) and placeholder.rank != tensor.dim()):
             pairs.setdefault(id(placeholder), (placeholder, tensor))
     real = [each for each in inside.values() if not isinstance(each, RecordsOperations)]
     substitute(real, {id(tensor): (tensor, placeholder) for placeholder, tensor in pairs.values()})
@@ -87,18 +88,8 @@ def swap_tensors_in(
             if isinstance(placeholder, Placeholder):
                 before = choice(placeholder)
                 transaction.choices.append((placeholder, before))
-                transaction.rollback.append(functools.partial(revert, placeholder, before))
+                transaction.on_rollback(functools.partial(revert, placeholder, before))
             swap_in(placeholder, tensor)
-
-
-def _may_be(placeholder: Any, tensor: torch.Tensor) -> bool:
-    """Whether the tensor has as many dimensions as the user has read from the placeholder, if so."""
-    return not (isinstance(placeholder, Placeholder) and placeholder.rank_was_read) or placeholder.rank == tensor.dim()
-
-
-def _tensor(module: nn.Module, name: str) -> torch.Tensor | None:
-    found = module._parameters.get(name)
-    return module._buffers.get(name) if found is None else found
 
 
 def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transaction: SwapTransaction) -> bool:
@@ -112,19 +103,18 @@ def _swap_submodules(inside: Mapping[str, nn.Module], preview: Preview, transact
             pairs[id(made)] = (made, previewed)
     substitute([each for each in inside.values() if not isinstance(each, RecordsOperations)], pairs)
     for made, previewed in pairs.values():
-        transaction.rollback.append(
-            functools.partial(_turn_into, previewed, type(previewed), vars(previewed), _slotted(previewed))
+        transaction.on_rollback(
+            functools.partial(_turn_into, previewed, type(previewed), vars(previewed), slot_values(previewed))
         )
         known = vars(previewed).get(STATE_KEY)
-        _turn_into(previewed, type(made), vars(made), _slotted(made))
+        _turn_into(previewed, type(made), vars(made), slot_values(made))
         if known is None or known.history.preview is None:
             continue
         if (state := lazy_state(previewed)) is None:  # a plan has materialized it
-            inner = swap_placeholders(previewed, known.history.preview)
-            transaction.rollback += inner.rollback
+            inner = swap_placeholders(previewed, known.history.preview, transaction.on_rollback)
             transaction.choices += inner.choices
         else:
-            transaction.rollback.append(functools.partial(known.adopt_preview, known.history.preview))
+            transaction.on_rollback(functools.partial(known.adopt_preview, known.history.preview))
             state.adopt_preview(known.history.preview)
             known.history.preview.being_materialized = True
             known.history.preview.set_owner(previewed)
@@ -139,17 +129,13 @@ def _turn_into(module: nn.Module, cls: type, attributes: dict[str, Any], slotted
         object.__setattr__(module, name, value)
 
 
-def _slotted(module: nn.Module) -> dict[str, Any]:
-    return {name: getattr(module, name) for name in slot_names(type(module)) if hasattr(module, name)}
-
-
 def _pass_to_nested(preview: Preview, inside: Mapping[str, nn.Module], transaction: SwapTransaction) -> None:
     """Move the placeholders of lazy submodules to previews of their own. (For the preview of a copied instance.)"""
     for path, module in inside.items():
         state = lazy_state(module)
         if state is not None and (previewed := preview.split_off(path, len(state.history.operations))) is not None:
             back = {f"{path}.{name}": each for name, each in previewed.placeholders.items()}
-            transaction.rollback.append(functools.partial(preview.placeholders.update, back))
+            transaction.on_rollback(functools.partial(preview.placeholders.update, back))
             state.writable_history().preview = previewed
             previewed.being_materialized = True
             previewed.set_owner(module)
@@ -164,7 +150,7 @@ def check_names_kept(module: nn.Module, state: LazyState, transaction: SwapTrans
     """
     preview = cast("Preview", state.history.preview)
     inside = dict(walk(module))
-    if state.history.operations or any(map(_is_open, preview.placeholders.values())):
+    if state.history.operations or _open_paths(preview.placeholders):
         swap_tensors_in(inside, preview, transaction, attached(state.history.operations))
     lost, extra = _differences(dict(tensors_in(inside.items())), preview, transaction)
     if lost or extra:
@@ -172,7 +158,7 @@ def check_names_kept(module: nn.Module, state: LazyState, transaction: SwapTrans
             compose(
                 f"{state.recipe.wrapped.__name__} has other parameters than its preview showed before the call",
                 [
-                    ("only in the preview", ", ".join(dict.fromkeys(lost)) or "none"),
+                    ("only in the preview", ", ".join(lost) or "none"),
                     ("only in the module", ", ".join(extra) or "none"),
                 ],
                 "module(input)  # once, before its parameters are asked for; then the optimizer",
@@ -194,20 +180,21 @@ def _differences(
     real: Mapping[str, torch.Tensor], preview: Preview, transaction: SwapTransaction
 ) -> tuple[list[str], list[str]]:
     """Paths of tensors that only the preview has, or whose placeholder is still open; paths that only `real` has."""
-    previewed, placeholders = transaction.previewed, preview.placeholders
-    is_open = any(map(_is_open, (*placeholders.values(), *real.values())))
+    previewed, still_open = transaction.previewed, _open_paths(preview.placeholders)
     if previewed is None:
-        return [path for path, each in placeholders.items() if path in real and _is_open(each)], []
-    if not is_open and previewed.keys() == real.keys():
+        return [path for path in still_open if path in real], []
+    lost = _open_paths(real) & previewed.keys()
+    if not still_open and not lost and previewed.keys() == real.keys():  # nearly always
         return [], []
-    lost = [path for path in previewed if path not in real and not path.startswith(transaction.lazy_prefixes)]
-    lost += [path for path in previewed if _is_open(real.get(path))]
-    lost += [path for path, each in placeholders.items() if previewed.get(path) is each and _is_open(each)]
-    return lost, [path for path in real if path not in previewed and not path.startswith(transaction.lazy_prefixes)]
+    lost.update(path for path in still_open if previewed.get(path) is preview.placeholders[path])
+    lost.update(path for path in previewed.keys() - real.keys() if not path.startswith(transaction.lazy_prefixes))
+    extra = [path for path in real if path not in previewed and not path.startswith(transaction.lazy_prefixes)]
+    return [path for path in previewed if path in lost], extra
 
 
-def _is_open(placeholder: Any) -> bool:
-    return isinstance(placeholder, Placeholder)
+def _open_paths(tensors: Mapping[str, Any]) -> set[str]:
+    """Paths of placeholders that have not become real."""
+    return {path for path, each in tensors.items() if isinstance(each, Placeholder)}
 
 
 def _keep_user_replacements(

@@ -54,26 +54,28 @@ def _solve(runner: TrialRunner, problem: Problem) -> Solution:
 def _examine(search: Search, solution: Solution, values: Values, name: str) -> None:
     """Note whether the call determines the value of `name`, and with what it fails or passes."""
     run = search.run(values)
-    contrasts = 0
-    for value, is_suspect in (*_passed_already(search, values, name), *_others(values[name], search.problem)):
-        if search.exhausted() or (contrasts == MOST_CONTRASTS and not is_suspect):
+    contrasts, built = 0, 0
+    for value, is_suspect in (*_passed_already(search, values, name), *_others(values[name], name, search.problem)):
+        if search.exhausted() or (contrasts == MOST_CONTRASTS and not is_suspect) or (built and value == 1):
             continue
-        other = search.run({**values, name: value})
+        changed = {**values, name: value}
+        other = search.run(changed)
         if not other.built:
             continue
+        built += 1
         if (
             _passes_as_well(search, other, run)
-            and not _is_harmless(search.problem, solution, name, other, run)
-            and not _fails_on_real_tensors(search, values, {**values, name: value})
+            and not _is_harmless(search, solution, name, changed)
+            and not _fails_on_real_tensors(search, values, changed)
         ):
-            solution.open[name] = {**values, name: value}
+            solution.open[name] = changed
             return
         if isinstance(other.error, _OUT_OF_RANGE):
             continue
         solution.refused.setdefault(name, value)
         if not is_suspect:
             contrasts += 1
-            if alternative := _with_others_following(search, {**values, name: value}, name, run):
+            if alternative := _with_others_following(search, changed, name, run):
                 solution.open[name] = alternative
                 return
 
@@ -84,32 +86,53 @@ def _passed_already(search: Search, values: Values, name: str) -> list[tuple[Any
     return [(value, True) for value in alike if isinstance(value, int) and value not in (values[name], 1)]
 
 
-def _others(value: Any, problem: Problem) -> Iterator[tuple[Any, bool]]:
-    """Other values, each with whether it must be tried: as many of another size as it takes, all of other tensors."""
+def _others(value: Any, name: str, problem: Problem) -> Iterator[tuple[Any, bool]]:
+    """Other values, each with whether it must be tried.
+
+    They are as many larger ones as it takes, a smaller one (a slice `x[:, :n]` takes any; not for the size of the whole
+    input), all sizes of other tensors, and a 1 where the constructor takes none of these.
+    """
     if isinstance(value, int):
         yield from ((value + step, False) for step in dict.fromkeys((value, *sorted(perturbations(value)[1:]))))
+        if name not in problem.inputs or problem.guesses.get(name) != value:
+            yield from ((each, True) for each in _smaller(value))
         if value in problem.rivals:
             yield from ((rival, True) for rival in problem.rivals if rival not in (value, 1))
+        if value != 1:
+            yield 1, True
     elif isinstance(value, dict):
         yield {key: 2 * each for key, each in value.items()}, False
     elif isinstance(value, (tuple, list)) and all(isinstance(each, int) for each in value):
         yield type(value)(2 * each for each in value), False
 
 
+def _smaller(value: int) -> Iterator[int]:
+    """A smaller number above 1: the largest that divides the value, as a constructor may ask for, else the next."""
+    divisor = next((value // each for each in (2, 3, 5, 7) if value % each == 0 and value > each), value - 1)
+    if divisor > 1:
+        yield divisor
+
+
 def _passes_as_well(search: Search, other: TrialRun, run: TrialRun) -> bool:
     return other.passed and (search.keeps_batch(other) or not search.keeps_batch(run))
 
 
-def _is_harmless(problem: Problem, solution: Solution, name: str, other: TrialRun, run: TrialRun) -> bool:
-    """Whether another value of a size that the call has makes a module and a result of the very same shapes.
+def _is_harmless(search: Search, solution: Solution, name: str, changed: Values) -> bool:
+    """Whether another value of a size that the call has makes the very same module and result.
 
     An image size of 33 gives as many patches of 8 as one of 32. Where no name says that it is such a size, the call
-    must have refused a larger one.
+    must have refused a larger one. Runs on real tensors, where they are possible, compare the numbers.
     """
-    value = (solution.values or {})[name]
-    is_refused_larger = name in solution.refused and isinstance(value, int) and value in problem.sizes
-    is_size_of_the_call = problem.guesses.get(name) == value or is_refused_larger
-    return is_size_of_the_call and (other.shapes, other.results) == (run.shapes, run.results)
+    problem, values = search.problem, solution.values or {}
+    is_refused_larger = name in solution.refused and values[name] in problem.sizes
+    run, other = search.run(values), search.run(changed)
+    if problem.guesses.get(name) != values[name] and not is_refused_larger:
+        return False
+    if (other.shapes, other.results) != (run.shapes, run.results):
+        return False
+    real = replace(search.runner, real=True)
+    one, two = real(values), real(changed)
+    return one.contents == two.contents or not (one.passed and two.passed)
 
 
 def _fails_on_real_tensors(search: Search, values: Values, other: Values) -> bool:

@@ -12,7 +12,7 @@ import torch
 from lazify._isolation import TrialRun
 from lazify._nested import tensors
 
-__all__ = ["SENTINELS", "Problem", "Solution", "first_values", "nested_sizes", "suggestions"]
+__all__ = ["SENTINELS", "Problem", "Solution", "first_values", "in_order", "nested_sizes", "suggestions"]
 
 #: First values for what nothing is known of: highly divisible, distinct, no power of two times another.
 SENTINELS = (48, 72, 120, 168, 80, 112)
@@ -33,6 +33,8 @@ class Problem:
         sequences: the names whose annotation asks for a tuple or list.
         batch: size of the first dimension of the first tensor of the call; None if there is none.
         rivals: where the call has several tensors, the sizes of their second and last dimensions.
+        inputs: the names that mean the size of an input and nothing else: all of it, not a part.
+        in_order: values of all of them that are the sizes of one tensor in order, where there are three or more.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,8 @@ class Problem:
     sequences: frozenset[str]
     batch: int | None = None
     rivals: tuple[int, ...] = ()
+    inputs: frozenset[str] = frozenset()
+    in_order: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(eq=False, repr=False)
@@ -104,6 +108,21 @@ def suggestions(arguments: list[Any]) -> tuple[tuple[int, ...], tuple[tuple[int,
             sizes[each] = None
     numbers = [size for size in sizes if size > 1] + [1]
     return tuple(numbers), tuple(tuples)
+
+
+def in_order(names: list[str], shapes: list[tuple[int, ...]]) -> tuple[dict[str, int], ...]:
+    """Sizes of one tensor for three names or more, in order: a check of them all passes with all or with none.
+
+    >>> [tuple(each.values()) for each in in_order(["rows", "columns", "features"], [(2, 5, 6, 7)])]
+    [(5, 6, 7), (6, 7, 5), (7, 5, 6)]
+    """
+    found: dict[tuple[int, ...], None] = {}
+    for shape in shapes if len(names) > 2 else ():
+        inner = shape[1:]
+        for each in (inner, (*inner[1:], *inner[:1]), (*inner[-1:], *inner[:-1])):  # channels first and last
+            if len(each) == len(names):
+                found[each] = None
+    return tuple(dict(zip(names, each, strict=True)) for each in found)
 
 
 # ---------------------------------------------------------------------------------------------

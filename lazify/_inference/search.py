@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lazify._inference.call_values import GuessFailed, has_default, infer
+from lazify._inference.entries import solve_entries
 from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
-from lazify._inference.problem import Problem, Solution, nested_sizes, suggestions
+from lazify._inference.problem import Problem, Solution, in_order, nested_sizes, suggestions
 from lazify._isolation import TrialRunner
 from lazify._nested import tensor_paths, tensors
 from lazify._recipe.binding import NOT_GIVEN
-from lazify._recipe.naming_conventions import names_argument
+from lazify._recipe.naming_conventions import means_input, names_argument
 from lazify._recipe.recipe import Recipe
+from lazify._recipe.rules import Axis
 from lazify.errors import InferenceError
 
 __all__ = ["Findings", "FoundValues", "investigate", "search"]
@@ -95,6 +97,10 @@ def investigate(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -
     if solution.values is None and required != names:
         problem = _problem(recipe, names, guesses, call)
         solution = solve(runner, problem)
+    if solution.values is None and len(problem.sequences) == 1 and not solution.limit:
+        annotation = recipe.original_signature.parameters[next(iter(problem.sequences))].annotation
+        kind = tuple if "tuple" in str(annotation).lower() else list
+        solution = solve_entries(runner, problem, kind) or solution
     if solution.values is None:
         solution = _with_defaults(recipe, runner, names) or solution
     if solution.values is None:
@@ -115,7 +121,7 @@ def _decided(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner, foun
         AmbiguousInferenceError: if it does.
     """
     solution, values = found.solution, dict(found.solution.values or {})
-    undecided = [name for name in solution.open if not _is_decided_by_name(name, values, found.problem, recipe)]
+    undecided = [name for name in solution.open if not _is_decided_by_name(name, values, found, recipe)]
     if not undecided:
         return values
     defaults = _defaults(recipe, undecided)
@@ -124,10 +130,16 @@ def _decided(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner, foun
     raise ambiguous(recipe, given, replace(solution, open={n: solution.open[n] for n in undecided}), found.call)
 
 
-def _is_decided_by_name(name: str, values: Mapping[str, Any], problem: Problem, recipe: Recipe) -> bool:
-    """Whether a parameter is named as the size of an argument that the call has, and has that size."""
-    guess = problem.guesses.get(name)
-    return guess is not None and values[name] == guess and names_argument(name, recipe.forward.parameters)
+def _is_decided_by_name(name: str, values: Mapping[str, Any], found: Findings, recipe: Recipe) -> bool:
+    """Whether a parameter is named as the size of an argument that the call has, and has that size.
+
+    An argument of one dimension has none: `cond_dim` is not the number of rows of `cond`.
+    """
+    guess, rule = found.problem.guesses.get(name), recipe.rules[name]
+    if guess is None or values[name] != guess or not names_argument(name, recipe.forward.parameters):
+        return False
+    tensor = next(tensors(found.call.get(rule.of)), None) if isinstance(rule, Axis) and rule.of else None
+    return tensor is None or tensor.dim() > 1
 
 
 def _defaults(recipe: Recipe, names: Any) -> dict[str, Any]:
@@ -200,6 +212,8 @@ def _problem(recipe: Recipe, names: tuple[str, ...], guesses: dict[str, Any], ca
         sequences=frozenset(name for name, p in parameters.items() if _wants_sequence(p.annotation)),
         batch=shapes_of_tensors[0][0] if shapes_of_tensors else None,
         rivals=tuple(rivals) if len(shapes_of_tensors) > 1 else (),
+        inputs=frozenset(filter(means_input, names)),
+        in_order=in_order(list(parameters) if len(parameters) == len(names) else [], shapes_of_tensors),
     )
 
 

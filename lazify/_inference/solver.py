@@ -60,6 +60,8 @@ class Search:
         likely = [dict(values) for values in self.built(self.problem.likely)]
         if likely and self.run(likely[-1]).passed:
             return [likely[-1]]
+        if together := next((dict(each) for each in self.problem.in_order if self.run(each).passed), None):
+            return [together]
         likely.sort(key=lambda values: self.run(values).progress, reverse=True)
         others = (values for values in self.built(first_values(self.problem)) if values not in likely)
         for start in itertools.islice(itertools.chain(likely, others), MOST_STARTS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -12,22 +12,19 @@ from torch import nn
 from lazify._module_tree import STATE_KEY
 from lazify._torch import COMPILED_CALL
 
-__all__ = ["Random", "Restore", "apply_diff", "diff", "random_state", "snapshot", "snapshot_dict"]
-
-Random: TypeAlias = "Sequence[tuple[Callable[[torch.Tensor], Any], torch.Tensor]]"
-
-
-def random_state(device: torch.device | None) -> Random:
-    """What restores the random state: of the CPU, and of the device where parameters will be drawn."""
-    cpu = torch.default_generator
-    states: list[Any] = [(cpu.set_state, cpu.get_state())]
-    if device is not None and device.type not in ("cpu", "meta"):
-        backend = torch.get_device_module(device)
-        states.append((lambda state: backend.set_rng_state(state, device), backend.get_rng_state(device)))
-    return states
-
+__all__ = ["Restore", "apply_diff", "diff", "random_state", "snapshot", "snapshot_dict"]
 
 Restore: TypeAlias = "Callable[[], object]"
+
+
+def random_state(device: torch.device | None) -> list[Restore]:
+    """What restores the random state: of the CPU, and of the device where parameters will be drawn."""
+    cpu = torch.default_generator
+    found: list[Restore] = [functools.partial(cpu.set_state, cpu.get_state())]
+    if device is not None and device.type not in ("cpu", "meta"):
+        backend = torch.get_device_module(device)
+        found.append(functools.partial(backend.set_rng_state, backend.get_rng_state(device), device))
+    return found
 
 
 def snapshot(values: Iterable[Any], tensors_too: bool, seen: set[int] | None = None) -> list[Restore]:

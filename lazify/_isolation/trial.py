@@ -37,6 +37,8 @@ __all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "cons
 Constructor: TypeAlias = "Callable[[Mapping[str, Any]], nn.Module]"
 #: How many values are drawn from a forward that is a generator, before it counts as endless.
 MOST_YIELDED = 1000
+#: How many numbers of each tensor in a result are compared with those of another run.
+MOST_COMPARED = 4096
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +53,7 @@ class TrialRun:
         operation: its name.
         results: of a call that passed, the shapes of the tensors in its result.
         shapes: of a call that passed, the shapes of the parameters and buffers of the module.
+        contents: of a call that passed on real tensors, a hash of the numbers in its result.
     """
 
     error: Exception | None
@@ -60,6 +63,7 @@ class TrialRun:
     operation: str = ""
     results: tuple[tuple[int, ...], ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ()
+    contents: int = 0
 
     @property
     def passed(self) -> bool:
@@ -144,7 +148,12 @@ class TrialRunner:
                     with torch.set_grad_enabled(grad), _Operations(recorder), TrialFunctions(fakes, recorder):
                         consume(result := getattr(module, self.method)(*args, **kwargs))
                     passed = TrialRun(
-                        None, True, recorder.completed, (), "", _shapes(tensors(result)), _shapes(_own(module))
+                        None,
+                        True,
+                        recorder.completed,
+                        results=_shapes(tensors(result)),
+                        shapes=_shapes(_own(module)),
+                        contents=_contents(result) if self.real else 0,
                     )
             except Exception as error:
                 failure = error
@@ -180,6 +189,13 @@ def real_trial(limit: int | None = None) -> Iterator[RealTrialMode]:
 
 def _shapes(found: Iterable[torch.Tensor]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(map(int, each.shape)) for each in found if not is_lazy(each))
+
+
+def _contents(result: Any) -> int:
+    """A hash of the first numbers of each tensor in a result; equal also where they are not numbers (NaN)."""
+    with torch.no_grad():
+        strided = [each for each in tensors(result) if each.layout is torch.strided and not is_lazy(each)]
+        return hash(repr([each.flatten()[:MOST_COMPARED].tolist() for each in strided]))
 
 
 def _own(module: nn.Module) -> Iterator[torch.Tensor]:

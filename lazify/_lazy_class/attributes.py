@@ -42,9 +42,8 @@ def _missing_attribute_message(module: nn.Module, state: LazyState, name: str) -
     recipe = state.recipe
     names = {*dir(recipe.wrapped), *recipe.original_signature.parameters}
     with suppress(NotMaterializedError):
-        if (preview := state.preview_for(module)) is not None:
-            own = vars(cast("nn.Module", preview.module))
-            names.update(own, *(own[each] for each in CONTENT))
+        own = vars(state.previewed(module))
+        names.update(own, *(own[each] for each in CONTENT))
     hint = "" if name in names else did_you_mean(name, [each for each in names if not each.startswith("_")])
     return f"{type(module).__name__} has no attribute {name!r}{hint}" if hint else state.not_known_message(name)
 
@@ -70,8 +69,7 @@ def read_attribute(module: nn.Module, state: LazyState, name: str, caller: Frame
     if name in CONTENT:
         if caller.f_code is JIT_TRACES:
             raise NotMaterializedError(_traced_message(module))
-        preview = state.preview_for(module)
-        return getattr(module, name) if preview is None else vars(cast("nn.Module", preview.module))[name]
+        return vars(state.previewed(module))[name]
     if not (name.startswith("__") and name.endswith("__")):
         attached_to = state.attached()
         try:

@@ -27,15 +27,17 @@ RECIPE = "_lazify_recipe"
 
 
 @skip_dynamo
-def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def init_lazy(_: Any, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`__init__` of a lazy class, with the signature that `wrapt.FunctionWrapper` asks for."""
     __tracebackhide__ = True  # IPython and pytest show the line of the user that constructs wrongly
-    binder = recipe.binders_by_call_shape.get((*kwargs, len(args)))
+    lazy: Any = type(module)  # not of the module: the class may have a `__getattribute__`
+    recipe, binders = lazy._lazify_recipe, lazy._lazify_caches.binders
+    binder = binders.get((*kwargs, len(args)))
     if binder is not None:
         given: dict[str, Any] | None = binder(*args, **kwargs)
     else:
         try:
-            given = bind_or_construct(recipe, module, args, kwargs)
+            given = bind_or_construct(recipe, binders, module, args, kwargs)
         except Exception as error:
             shorten_traceback(error)
             raise
@@ -47,11 +49,11 @@ def init_lazy(recipe: Recipe, _: Any, module: nn.Module, args: tuple[Any, ...], 
 
 
 def bind_or_construct(
-    recipe: Recipe, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    recipe: Recipe, binders: dict[Any, Any], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Constructor arguments by name; None if nothing is left to infer, and the real module has been constructed.
 
-    The recipe keeps a fast binder for calls of the same shape.
+    `binders` gets a fast binder for constructions with the same keywords and number of positional arguments.
     """
     __tracebackhide__ = True
     given = _bind(recipe, args, kwargs)
@@ -64,7 +66,7 @@ def bind_or_construct(
         except TypeError as error:
             raise TypeError(compose(str(error), _readers(recipe, given))) from None
     if not recipe.optional and not any(p.kind in VARIADIC for p in recipe.signature_with_self.parameters.values()):
-        recipe.binders_by_call_shape[(*kwargs, len(args))] = positional_binder(given)
+        binders[(*kwargs, len(args))] = positional_binder(given)
     return given
 
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from lazify._deferred.state import lazy_state
 from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
 from lazify._lazy_class.documentation import class_doc, with_lazy_signature
 from lazify._lazy_class.factory import make_lazy_class, metaclass_for_lazy
@@ -44,10 +43,8 @@ def decorate(cls: type[M], options: Options, keyword_only: bool = False) -> type
             _refuse_rules_as_defaults(recipe, args, kwargs)
             original_init(self, recipe, args, kwargs)
         else:
-            lazy = lazy_class_of_decorated(type(self))
-            init_lazy(getattr(lazy, RECIPE), wrapped, self, args, kwargs)
-            if lazy_state(self) is not None:
-                set_class(self, lazy)
+            set_class(self, lazy_class_of_decorated(type(self)))
+            init_lazy(wrapped, self, args, kwargs)
 
     setattr(cls, "__init__", with_lazy_signature(recipe, __init__, recipe.original_init))
     if recipe.original_new is not None:

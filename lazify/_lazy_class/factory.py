@@ -15,6 +15,7 @@ import wrapt
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from lazify._deferred.caches import CACHES, Caches
 from lazify._deferred.operation_table import own_methods
 from lazify._first_call.attempt import materialize_and_call
 from lazify._lazy_class.attributes import ClassAttribute, class_attribute_names, state_of
@@ -86,6 +87,7 @@ def _namespace(recipe: Recipe) -> dict[str, Any]:
         "__qualname__": recipe.name,
         "__doc__": class_doc(recipe),
         RECIPE: recipe,
+        CACHES: Caches(),
         "forward": _forward(wrapped),
         "cls_to_become": wrapped,
         **own_methods(wrapped),
@@ -93,7 +95,7 @@ def _namespace(recipe: Recipe) -> dict[str, Any]:
     if wrapped.get_extra_state is not nn.Module.get_extra_state:
         namespace["get_extra_state"] = _get_extra_state(wrapped)
     if not recipe.decorated:
-        namespace["__init__"] = with_lazy_signature(recipe, functools.partial(init_lazy, recipe), recipe.original_init)
+        namespace["__init__"] = with_lazy_signature(recipe, init_lazy, recipe.original_init)
     if recipe.original_new is not None:
         namespace["__new__"] = with_lazy_signature(recipe, _new, recipe.original_new)
     for name in class_attribute_names(wrapped):
@@ -164,8 +166,7 @@ def _get_extra_state(wrapped: type[nn.Module]) -> Callable[..., Any]:
     """`get_extra_state`, which `state_dict` calls: that of the module in the preview."""
 
     def get_extra_state(self: nn.Module) -> Any:
-        preview = state_of(self).preview_for(self)
-        return wrapped.get_extra_state(self if preview is None or preview.module is None else preview.module)
+        return wrapped.get_extra_state(state_of(self).previewed(self))
 
     return get_extra_state
 

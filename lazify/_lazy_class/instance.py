@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from copy import copy, deepcopy
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar, NoReturn, cast
 
@@ -20,9 +20,9 @@ from lazify._deferred.operations import Operation
 from lazify._deferred.state import STATE_KEY, lazy_state
 from lazify._first_call.attempt import call, materialize_and_call, materialize_with
 from lazify._lazy_class.attributes import known_names, read_attribute, state_of
+from lazify._lazy_class.checkpoint_loading import load_from_state_dict
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.documentation import instance_html, instance_text
-from lazify._lazy_class.loading import load_from_state_dict
 from lazify._lazy_class.pickling import pickle_reference, restore_state, saved_state, unpickle
 from lazify._recipe.recipe import Recipe
 from lazify._torch import DYNAMO_HOOK, tree_map_only, without_symbolic_sizes
@@ -140,9 +140,8 @@ class LazyInstance(RecordsOperations):
     # copies and pickles
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        state = state_of(self)
-        reference = pickle_reference(type(self), state.recipe)
-        return unpickle, reference, saved_state(cast("nn.Module", self), state.copy(copy))
+        module = cast("nn.Module", self)
+        return unpickle, pickle_reference(type(self), state_of(self).recipe), saved_state(module)
 
     def __setstate__(self, saved: tuple[Any, ...]) -> None:
         restore_state(cast("nn.Module", self), saved)
@@ -150,9 +149,8 @@ class LazyInstance(RecordsOperations):
     def __copy__(self) -> Any:
         """A shallow copy: it shares the constructor arguments and has a history of its own."""
         twin = object.__new__(type(self))
-        state = state_of(self)
-        twin.__setstate__(saved_state(cast("nn.Module", self), state.copy(copy)))
-        state_of(twin).share_group_of(state)
+        twin.__setstate__(saved_state(cast("nn.Module", self)))
+        state_of(twin).share_group_of(state_of(self))
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -161,13 +159,8 @@ class LazyInstance(RecordsOperations):
         If its parameters are used before, it is materialized like the first of its copy group that was.
         """
         twin = memo[id(self)] = object.__new__(type(self))
-        state = state_of(self)
-        copied = state.copy(lambda value: deepcopy(value, memo))
-        own = {name: deepcopy(value, memo) for name, value in vars(self).items() if name != STATE_KEY}
-        vars(twin).update(own, **{STATE_KEY: copied})
-        if copied.history.preview is not None:
-            copied.history.preview.set_owner(twin)
-        copied.share_group_of(state)
+        twin.__setstate__(deepcopy(saved_state(cast("nn.Module", self)), memo))
+        state_of(twin).share_group_of(state_of(self))
         return twin
 
 

@@ -2,6 +2,7 @@
 
 `LazyInstance.__reduce_ex__`  ->  unpickle, pickle_reference(...), saved_state(...)
 loading                       ->  unpickle(...) makes an empty instance  ->  restore_state(...)
+copies                        ->  an empty instance of the same class    ->  restore_state(saved_state(...))
 
 Files of users hold the name `lazify._lazy_class.pickling.unpickle`: it must not move. Names in files of version 0.1.0
 are kept by `lazify._old_pickles`.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -105,12 +107,17 @@ def _not_found_error(where: Any, options: Any, decorated: bool, reason: str) -> 
     return UnpicklableError(compose("the lazy class of a pickled instance is not found", lines, fix))
 
 
-def saved_state(module: nn.Module, state: LazyState) -> tuple[Any, ...]:
-    """What `restore_state` needs. `state` is a copy of the lazy state, made for the pickle or for the copy."""
-    own = {name: value for name, value in vars(module).items() if name != STATE_KEY}
+def saved_state(module: Any) -> tuple[Any, ...]:
+    """What `restore_state` needs to make a lazy instance like this one, which has no handles on its hooks."""
+    own = dict(vars(module))
+    state: LazyState = own.pop(STATE_KEY)
     history = state.history
+    operations = [
+        operation if state.still_registered(operation) else replace(operation, hook_removed=True)
+        for operation in history.operations
+    ]
     placeholders = state.copyable_placeholders()
-    return state.given, history.operations, history.attached_to, history.device_is_explicit, placeholders, own
+    return dict(state.given), operations, history.attached_to, history.device_is_explicit, placeholders, own
 
 
 def restore_state(module: nn.Module, saved: tuple[Any, ...]) -> None:

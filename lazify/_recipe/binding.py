@@ -47,6 +47,8 @@ def _template() -> dict[str, Any]:
     return locals()
 
 
+#: Of the parameters in a code object, by kind.
+_ORDER = (*POSITIONAL, Parameter.KEYWORD_ONLY, *VARIADIC)
 _WITHOUT_VARIADIC = ~(inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
 
 
@@ -124,24 +126,20 @@ def positional_binder(names: Iterable[str]) -> Callable[..., dict[str, Any]]:
 
 def _function(parameters: Sequence[Parameter], name: str) -> Callable[..., dict[str, Any]]:
     """A function with these parameters that returns its bound arguments."""
-    of_kind: dict[Any, list[Parameter]] = {kind: [] for kind in (*POSITIONAL, Parameter.KEYWORD_ONLY, *VARIADIC)}
-    for p in parameters:
-        of_kind[p.kind].append(p)
-    positional = of_kind[Parameter.POSITIONAL_ONLY] + of_kind[Parameter.POSITIONAL_OR_KEYWORD]
-    keyword = of_kind[Parameter.KEYWORD_ONLY]
-    star, double = of_kind[Parameter.VAR_POSITIONAL], of_kind[Parameter.VAR_KEYWORD]
-    names = tuple(p.name for p in positional + keyword + star + double)
+    parameters = sorted(parameters, key=lambda p: _ORDER.index(p.kind))
+    kinds, names = [p.kind for p in parameters], tuple(p.name for p in parameters)
+    positional = [p for p in parameters if p.kind in POSITIONAL]
     code = _template.__code__
     code = code.replace(
         co_name=name.rpartition(".")[2],
         co_argcount=len(positional),
-        co_posonlyargcount=len(of_kind[Parameter.POSITIONAL_ONLY]),
-        co_kwonlyargcount=len(keyword),
+        co_posonlyargcount=kinds.count(Parameter.POSITIONAL_ONLY),
+        co_kwonlyargcount=kinds.count(Parameter.KEYWORD_ONLY),
         co_varnames=names,
         co_nlocals=len(names),
         co_flags=code.co_flags & _WITHOUT_VARIADIC
-        | (inspect.CO_VARARGS if star else 0)
-        | (inspect.CO_VARKEYWORDS if double else 0),
+        | (inspect.CO_VARARGS if Parameter.VAR_POSITIONAL in kinds else 0)
+        | (inspect.CO_VARKEYWORDS if Parameter.VAR_KEYWORD in kinds else 0),
     )
     late = required_after_defaults(positional)
     defaults = tuple(
@@ -150,7 +148,8 @@ def _function(parameters: Sequence[Parameter], name: str) -> Callable[..., dict[
     names_in_reach = {"locals": locals, "__builtins__": builtins.__dict__}  # Dynamo looks for the second one
     function = types.FunctionType(code, names_in_reach, name, defaults or None)
     function.__qualname__ = name
-    function.__kwdefaults__ = {p.name: p.default for p in keyword if p.default is not Parameter.empty} or None
+    keyword_only = [p for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+    function.__kwdefaults__ = {p.name: p.default for p in keyword_only if _has_default(p)} or None
     return function
 
 

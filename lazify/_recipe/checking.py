@@ -115,21 +115,12 @@ def _check_name(wrapped: type, name: str, signature: Signature) -> None:
 
 def nothing_to_infer(wrapped: type, signature: Signature) -> DefinitionError:
     """The exception for a class none of whose parameters has a rule."""
+    name = wrapped.__name__
+    headline = f"no parameter of {name} is known to follow from its input"
+    fix = f"lazify({name}, exclude=['...'])  # name those that the input determines"
     if wrapped.__module__.startswith("torch.nn.modules.") or not signature.parameters:
-        return DefinitionError(
-            compose(
-                f"no parameter of {wrapped.__name__} is known to follow from its input: there is nothing to infer",
-                [("constructor", f"{wrapped.__name__}{signature}")],
-                f"{wrapped.__name__}(...)  # as it is",
-            )
-        )
-    return DefinitionError(
-        compose(
-            f"no parameter of {wrapped.__name__} is known to follow from its input",
-            [("constructor", f"{wrapped.__name__}{signature}")],
-            f"lazify({wrapped.__name__}, exclude=['...'])  # name those that the input determines",
-        )
-    )
+        headline, fix = f"{headline}: there is nothing to infer", f"{name}(...)  # as it is"
+    return DefinitionError(compose(headline, [("constructor", f"{name}{signature}")], fix))
 
 
 def _as_rule(name: str, rule: Any, wrapped: type) -> Rule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import MethodType
 from typing import Any
@@ -26,7 +26,7 @@ __all__ = [
     "reset_to_uninitialized",
     "set_class",
     "set_dict",
-    "slot_names",
+    "slot_values",
     "subclass_without_hooks",
 ]
 
@@ -116,9 +116,8 @@ def _adopt(module: nn.Module, made: nn.Module) -> None:
     if (gate := vars(module).get(COMPILED_CALL)) is not None:
         state[COMPILED_CALL] = gate
     set_dict(module, state)  # shared: references to `made` that others hold stay valid
-    for name in slot_names(type(made)):
-        if hasattr(made, name):
-            object.__setattr__(module, name, getattr(made, name))
+    for name, value in slot_values(made).items():
+        object.__setattr__(module, name, value)
     for inside in module.modules() if "_modules" in state else ():
         for container in (vars(inside), *(each for each in vars(inside).values() if isinstance(each, dict))):
             for key, value in container.items():
@@ -136,13 +135,16 @@ def subclass_without_hooks(metaclass: Any, name: str, bases: tuple[type, ...], n
     return made
 
 
-def slot_names(cls: type) -> Iterator[str]:
-    """Names of the attributes in `__slots__` of `cls` and its bases, with private names mangled."""
-    for base in cls.__mro__:
-        slot_names = base.__dict__.get("__slots__", ())
-        for name in (slot_names,) if isinstance(slot_names, str) else slot_names:
-            if name not in ("__dict__", "__weakref__"):
-                yield name if not name.startswith("__") else f"_{base.__name__.lstrip('_')}{name}"
+def slot_values(module: nn.Module) -> dict[str, Any]:
+    """The attributes that stand in `__slots__` of the class and its bases, with private names mangled."""
+    found: dict[str, Any] = {}
+    for base in type(module).__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            mangled = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") else name
+            if name not in ("__dict__", "__weakref__") and hasattr(module, mangled):
+                found[mangled] = getattr(module, mangled)
+    return found
 
 
 # ---------------------------------------------------------------------------------------------

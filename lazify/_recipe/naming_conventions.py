@@ -15,7 +15,7 @@ from typing import Any
 from lazify._recipe.rules import Axis, Rule
 from lazify._recipe.signature_reading import VARIADIC
 
-__all__ = ["Sizes", "any_size", "conventional", "names_argument", "sizes_of"]
+__all__ = ["Sizes", "any_size", "conventional", "means_input", "names_argument", "sizes_of"]
 
 # ---------------------------------------------------------------------------------------------
 # The names
@@ -76,7 +76,7 @@ SECONDARY_INPUTS: Mapping[str, tuple[str, ...]] = {
 _SUFFIXES = {"dim": -1, "size": -1, "features": -1, "feats": -1, "width": -1, "channels": 1, "chans": 1, "ch": 1}
 #: Arguments of `forward` whose size is inferred from `<argument>_<suffix>`. For other arguments, the parameter may be a
 #: choice of the user (`act_dim` beside the argument `act`).
-SECONDARY_ARGUMENTS = "query q key k value v context ctx cond condition memory src tgt".split()
+SECONDARY_ARGUMENTS = "query q key k value v context ctx memory src tgt".split()
 
 #: Annotations that may be those of a size, and annotations that cannot be. Any other may be an alias of an int.
 _SIZES = re.compile(r"\bint\b|Int|Any|Size|Shape|_shape_t")
@@ -102,6 +102,11 @@ def conventional(name: str, forward: Iterable[str]) -> Rule | None:
     if _is(_INPUT_FEATURES, name) or _is(_FEATURES, name):
         return Axis(-1)
     return None
+
+
+def means_input(name: str) -> bool:
+    """Whether a name means a number of input channels or features, and nothing else."""
+    return _is(_INPUT_CHANNELS, name) or _is(_INPUT_FEATURES, name)
 
 
 def names_argument(name: str, forward: Iterable[str]) -> bool:
@@ -183,8 +188,8 @@ def _is_side_input(name: str, forward: list[str]) -> bool:
 
 
 def _is_input(p: inspect.Parameter) -> bool:
-    """Whether a name means a number of input channels or features, and nothing else."""
-    return _is(_INPUT_CHANNELS, p.name) or (_is(_INPUT_FEATURES, p.name) and not _is_sequence(p))
+    """Whether a parameter is by its name a number of input channels or features, and nothing else."""
+    return _is(_INPUT_CHANNELS, p.name) or (means_input(p.name) and not _is_sequence(p))
 
 
 def _may_be_refused(p: inspect.Parameter, forward: list[str]) -> bool:

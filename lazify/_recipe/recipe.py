@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -61,10 +61,6 @@ class Recipe:
         single_axis: (parameter, dimension, least number of dimensions) if the only rule is the size of one dimension
             of the first argument of `forward`, and the class has nothing else that the fast path does not support.
         decorated: whether `@lazify` changed `wrapped` itself.
-        solutions: cache of the values that the solver found, by constructor arguments and shapes of the call.
-        preview_templates: cache of what lazy instances with the same constructor arguments show before the first call.
-        binders_by_call_shape: cache of faster functions that bind a construction with the same keywords and number of
-            positional arguments as an earlier one that passed `bind` and was lazy.
     """
 
     wrapped: type[nn.Module]
@@ -89,9 +85,6 @@ class Recipe:
     call_is_default: bool
     single_axis: tuple[str, int, int] | None
     decorated: bool
-    solutions: dict[Any, dict[str, Any]] = field(default_factory=dict)
-    preview_templates: dict[Any, Any] = field(default_factory=dict)
-    binders_by_call_shape: dict[tuple[int | str, ...], Callable[..., dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -120,6 +113,8 @@ class Recipe:
 
     def to_args_kwargs(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The `(args, kwargs)` for the constructor of the wrapped class."""
+        if self.init_takes_keywords:
+            return (), {name: arguments[name] for name in self.original_signature.parameters if name in arguments}
         return to_args_kwargs(
             self.original_signature, {n: value for n, value in arguments.items() if n not in self.extra_parameters}
         )

@@ -18,6 +18,8 @@ from typing import Any
 
 from typing_extensions import get_overloads
 
+from lazify._recipe.keywords_read import keywords_read
+
 __all__ = [
     "ANYTHING",
     "ORIGINAL_KEY",
@@ -132,7 +134,11 @@ def _read(init: Callable[..., Any], cls: type) -> Signature:
             return max(overloads, key=lambda each: len(each.parameters))
         if (inner := _decorated_init(init)) is not None:
             return _read(inner, cls)
-    passed = _passes_on(inspect.unwrap(init))
+    tree = _tree(inspect.unwrap(init))
+    read, names_read = ([], set()) if tree is None else keywords_read(tree)
+    added = [p for p in read if p.name not in signature.parameters]
+    signature = signature.replace(parameters=sorted([*signature.parameters.values(), *added], key=lambda p: p.kind))
+    passed = None if tree is None else _passes_on(tree, names_read)
     target = None if passed is None else _target(passed, init, cls)
     if passed is None or target is None:
         return signature
@@ -185,14 +191,17 @@ class _PassedOn:
     kwargs: bool  # whether **kwargs is passed on
 
 
-def _passes_on(init: Callable[..., Any]) -> _PassedOn | None:
-    """The `__init__` call that `*args` and `**kwargs` are passed to, from the source; None if they have other uses."""
+def _tree(init: Callable[..., Any]) -> ast.FunctionDef | None:
+    """The syntax tree of an `__init__`; None if there is no source."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(init))).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
         return None
-    if not isinstance(tree, ast.FunctionDef):
-        return None
+    return tree if isinstance(tree, ast.FunctionDef) else None
+
+
+def _passes_on(tree: ast.FunctionDef, read: set[int]) -> _PassedOn | None:
+    """The `__init__` call that `*args` and `**kwargs` are passed to; None if they have uses that are not in `read`."""
     names = {a.arg for a in (tree.args.vararg, tree.args.kwarg) if a is not None}
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _is_init_call(n, names)]
     if len(calls) != 1:
@@ -200,10 +209,10 @@ def _passes_on(init: Callable[..., Any]) -> _PassedOn | None:
     call = calls[0]
     starred = {a.value.id for a in call.args if isinstance(a, ast.Starred) and isinstance(a.value, ast.Name)}
     double = {k.value.id for k in call.keywords if k.arg is None and isinstance(k.value, ast.Name)}
-    tested = {id(c) for n in ast.walk(tree) if isinstance(n, ast.Compare) for c in n.comparators}
+    tested = {id(c) for n in ast.walk(tree) if isinstance(n, ast.Compare) for c in n.comparators} | read
     uses = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in names and id(n) not in tested]
     if len(uses) != len(starred | double) or (starred | double) != names:
-        return None  # the body also pops, reads or changes them
+        return None  # the body has other uses for them
     assert isinstance(call.func, ast.Attribute)
     explicit = sum(not isinstance(a, ast.Starred) for a in call.args)
     base = call.func.value
@@ -267,11 +276,7 @@ def _merge(own: Signature, passed: _PassedOn, parent: Signature) -> Signature | 
     defaulted = any(p.default is not Parameter.empty for p in mine if p.kind in POSITIONAL)
     theirs = []
     for p in left:
-        if p.kind is Parameter.VAR_POSITIONAL and not passed.args:
-            continue
-        if p.kind is Parameter.VAR_KEYWORD and not passed.kwargs:
-            continue
-        if p.kind is Parameter.KEYWORD_ONLY and not passed.kwargs:
+        if not (passed.args if p.kind is Parameter.VAR_POSITIONAL else passed.kwargs or p.kind in POSITIONAL):
             continue
         if p.kind in POSITIONAL and not passed.args:
             p = p.replace(kind=Parameter.KEYWORD_ONLY)

@@ -91,6 +91,52 @@ class TimeEmbedding(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], -1)
 
 
+class Slices(nn.Module):
+    """Takes a part of its input: larger numbers fail, smaller ones do not."""
+
+    def __init__(self, dim: int, units: int) -> None:
+        super().__init__()
+        self.dim, self.fc = dim, nn.Linear(dim, units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x[:, : self.dim])
+
+
+class Timed(nn.Module):
+    """`time` has one number for each row: `time_dim` is the width of its embedding."""
+
+    def __init__(self, size: int, time_dim: int) -> None:
+        super().__init__()
+        self.time_dim, self.fc = time_dim, nn.Linear(size + time_dim, 3)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        return self.fc(torch.cat([x, (time[:, None] * torch.arange(self.time_dim)).sin()], -1))
+
+
+class Rolls(nn.Module):
+    """Nothing has another shape with another number, and the result is another one."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.roll(x, self.width, -1)
+
+
+class Divides(nn.Module):
+    """The constructor takes divisors only: the largest is not the only one."""
+
+    def __init__(self, width: int, parts: int) -> None:
+        super().__init__()
+        if width % parts:
+            raise ValueError("width must be divisible by parts")
+        self.parts, self.fc = parts, nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).unflatten(-1, (self.parts, -1)).softmax(-1)
+
+
 OPEN: list[tuple[Any, dict[str, int], tuple[Any, ...], set[str]]] = [
     (lazify(Bag), {"vocab_size": 100, "num_class": 4}, (torch.arange(37), torch.tensor([0, 10])), {"embed_dim"}),
     (lazify(Fusion, exclude=["image_dim", "text_dim"]), {}, (torch.randn(2, 5),), {"text_dim"}),
@@ -98,6 +144,11 @@ OPEN: list[tuple[Any, dict[str, int], tuple[Any, ...], set[str]]] = [
     (lazify(Frequencies, exclude=["number"]), {}, (torch.randn(2, 3),), {"number"}),
     (lazify(TimeEmbedding), {}, (torch.rand(6),), {"dim"}),
     (lazify(nn.Linear, exclude=...), {}, (torch.randn(2, 5),), {"out_features"}),
+    (lazify(Slices), {"units": 4}, (torch.randn(2, 12),), {"dim"}),
+    (lazify(Timed), {}, (torch.randn(4, 12), torch.rand(4)), {"time_dim"}),
+    (lazify(Rolls), {}, (torch.arange(10.0).reshape(2, 5),), {"width"}),
+    (lazify(Divides, exclude=["parts"]), {"width": 12}, (torch.randn(2, 12),), {"parts"}),
+    (lazify(Divides, exclude=["parts"]), {"width": 7}, (torch.randn(2, 7),), {"parts"}),
 ]
 
 
@@ -270,5 +321,23 @@ def test_keywords_through_two_constructors() -> None:
             super().__init__(depth=1, **kwargs)
 
     lazy = lazify(Encoder, exclude=["dim"])
-    assert shown(lazy) == "(**kwargs: Any) -> None"
+    assert shown(lazy) == "(*, multiple=4, **kwargs: Any) -> None"
+    assert lazify(Encoder)(multiple=3)(torch.ones(2, 5)).shape == (2, 15)
     assert lazy(multiple=3)(torch.ones(2, 5)).shape == (2, 15)
+
+
+def test_keywords_that_the_body_reads() -> None:
+    class Reads(nn.Module):
+        def __init__(self, n_out: int, **kwargs: Any) -> None:
+            super().__init__()
+            dim, bias = kwargs.pop("dim"), kwargs.pop("bias", True)
+            self.linear = nn.Linear(dim, n_out, bias)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x)
+
+    lazy = lazify(Reads)
+    assert shown(lazy) == "(n_out: int, *, dim=?, bias=True, **kwargs: Any) -> None"
+    module = lazy(3, bias=False)
+    assert module(torch.ones(2, 5)).shape == (2, 3)
+    assert module.linear.bias is None

@@ -161,6 +161,19 @@ class Checks(nn.Module):
         return x * self.scale
 
 
+class ChecksAll(nn.Module):
+    """One check of three values, which passes with all or with none; features come last."""
+
+    def __init__(self, kk: int, rows: int, columns: int) -> None:
+        super().__init__()
+        self.size, self.linear = (rows, columns, kk), nn.Linear(kk, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != self.size:
+            raise ValueError(f"expected {self.size}, got {tuple(x.shape[1:])}")
+        return self.linear(x)
+
+
 class Levels(nn.Module):
     def __init__(self, widths: list[int], out: int = 4) -> None:
         super().__init__()
@@ -186,6 +199,7 @@ class TwoSizes(nn.Module):
         (ReadsValues, {"kk": 7}, (torch.randn(2, 7),)),
         (Routed, {"kk": 7}, (torch.randn(8, 7),)),
         (Checks, {"kk": 7, "rows": 5}, (torch.randn(2, 5, 7),)),
+        (ChecksAll, {"kk": 7, "rows": 4, "columns": 5}, (torch.randn(2, 4, 5, 7),)),
         (Levels, {"widths": (5, 7)}, ([torch.randn(2, 5, 4, 4), torch.randn(2, 7, 2, 2)],)),
         (TwoSizes, {"pp": 5, "qq": 7}, (torch.randn(3, 5), torch.randn(3, 7))),
     ],
@@ -237,6 +251,35 @@ def test_an_optional_input_that_is_absent_keeps_the_default() -> None:
     with_edges = lazify(Edges)()
     with_edges(torch.randn(3, 7), torch.randn(9, 5))
     assert with_edges.edge.in_features == 5
+
+
+class Pyramid(nn.Module):
+    """The entries of the list are the widths of layers inside; `strict` says whether each layer has one."""
+
+    def __init__(self, widths: list[int], strict: bool = True) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(nn.Conv1d(a, b, 3, 2, 1) for a, b in ((3, 6), (6, 9)))
+        self.lateral, self.strict = nn.ModuleList(nn.Conv1d(width, 5, 1) for width in widths), strict
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found = []
+        for stage, lateral in zip(self.stages, self.lateral, strict=self.strict):
+            x = stage(x)
+            found.append(lateral(x))
+        return found
+
+
+def test_widths_of_layers_inside_are_found_entry_by_entry() -> None:
+    module = lazify(Pyramid, exclude=["widths"])()
+    module(torch.randn(2, 3, 16))
+    assert [layer.in_channels for layer in module.lateral] == [6, 9]
+
+
+def test_a_list_that_may_be_longer_is_open() -> None:
+    module = lazify(Pyramid, exclude=["widths"])(strict=False)
+    with pytest.raises(AmbiguousInferenceError, match="the call leaves 'widths' of Pyramid open") as caught:
+        module(torch.randn(2, 3, 16))
+    assert "passes:      widths=[6]\n  passes:      widths=[6, 9]" in str(caught.value)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_what_is_remembered_of_a_class_is_bounded(monkeypatch: pytest.MonkeyPatc
     lazy_cls: Any = lazify(Searched, exclude=["zzz"])
     for width in range(5, 12):
         lazy_cls()(torch.ones(2, width))
-    assert len(lazy_cls._lazify_recipe.solutions) <= 3
+    assert len(lazy_cls._lazify_caches.solutions) <= 3
 
 
 def test_an_error_that_no_value_changes_is_raised_itself() -> None:

@@ -1,4 +1,4 @@
-"""Generic classes, dataclasses and abstract classes."""
+"""Generic classes, dataclasses, abstract classes and classes with a `__getattribute__`."""
 
 from __future__ import annotations
 
@@ -169,3 +169,24 @@ def test_a_parametrized_generic_class_leaves_nothing_lazy_behind() -> None:
     for real in (lazy, given):
         assert vars(real)["__orig_class__"] == vars(eager)["__orig_class__"] == GenericHead[int]
     assert repr(lazy_class[int]).endswith(".LazyGenericHead[int]")  # type: ignore[index]
+
+
+def test_classes_that_read_every_attribute_themselves(form: str) -> None:
+    class Watched(nn.Module):
+        def __init__(self, in_features: int) -> None:
+            super().__init__()
+            self.names: list[str] = []
+            self.linear = nn.Linear(in_features, 3)
+
+        def __getattribute__(self, name: str) -> Any:
+            if name.startswith("_lazify"):
+                raise AssertionError(f"{name} is read of the instance")
+            return super().__getattribute__(name)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.linear(x)
+
+    lazy_cls, cls = in_form(form, Watched)
+    module = lazy_cls()
+    module(torch.ones(2, 5))
+    assert type(module) is cls

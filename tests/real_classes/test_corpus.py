@@ -17,8 +17,8 @@ ASIDE = {
     "hand/AnyNorm-group": "its __new__ makes an instance of another class, as the eager one does",
     "hand/LazyHeadInside": "torch's own lazy layer inside draws at the call, not at the construction",
 }
-#: Classes that read their sizes out of `**kwargs`, which no signature shows.
-NEEDS_NAMES = "KwargsDict KwargsPop".split()
+#: Classes that copy their `**kwargs` to read a size: no signature shows it.
+NEEDS_NAMES = ["KwargsDict"]
 #: What an older torch does not have.
 LACKING = set()
 if not hasattr(torch.nn, "LinearCrossEntropyLoss"):
@@ -30,6 +30,8 @@ MISSES = {
     ("torch_nn", "auto"): LACKING - {"nn/LinearCrossEntropyLoss-probabilities"},  # counts with names only
     ("tutorials", "named"): set(),
     ("tutorials", "auto"): {"tutorial/MLPGenerator"},  # `latent_dim`, a width inside by its name, stays required
+    ("free_sizes", "named"): {"free/SplitTwo"},  # `x[:, n:]` is empty with the first value that fits `x[:, :n]`
+    ("free_sizes", "auto"): {"free/SplitTwo", "free/EquivariantLayer-edges"},  # the other takes 0 for no edges
     ("handwritten", "named"): set(ASIDE),
     ("handwritten", "auto"): {*ASIDE, *(f"hand/{name}" for name in NEEDS_NAMES)},
 }

@@ -97,6 +97,25 @@ class Pops(Base):
         super().__init__(**kwargs)
 
 
+class ReadsKeys(nn.Module):
+    """`bias`, `label` and `scale` are read in some constructions only, or have a default that is no literal."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        self.width, self.depth = kwargs["width"], kwargs.get("depth", 2)
+        self.bias = not kwargs["bias"] if "bias" in kwargs else True
+        self.scale = kwargs.pop("scale", self.depth)
+        if self.depth > 2:
+            self.label = kwargs["label"]
+
+
+class Sets(nn.Module):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        kwargs.setdefault("width", 3)
+        self.width = kwargs["width"]
+
+
 class Reads(Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -134,8 +153,12 @@ class KeepsAll(nn.Module):
         (Mixed, "width", "(depth: int = 2, *, bias: bool = True)"),
         (MixedWithOwn, "width", "(depth: int = 2, *, label: str = '', bias: bool = True)"),
         (Inherits, "width", "(scale: float = 1.0, *, depth: int = 2, bias: bool = True)"),
+        # read in the body, and passed on
+        (Pops, "width", "(*, label=None, depth: int = 2, bias: bool = True)"),
+        (ReadsKeys, "width", "(*, depth=2, **kwargs: Any)"),
+        (ReadsKeys, "depth", "(*, width, **kwargs: Any)"),
+        (Sets, "width", "(**kwargs: Any)"),
         # not merely passed on: shown as it stands
-        (Pops, "width", "(**kwargs: Any)"),
         (Reads, "width", "(*args: Any, **kwargs: Any)"),
         (Chooses, "width", "(wide: bool = False, **kwargs: Any)"),
         (KeepsAll, "width", "(**options: Any)"),

@@ -318,3 +318,34 @@ class Mixed(nn.Module):
 assert_type(Mixed(num_heads=2), Mixed)
 Mixed(8, 2)
 Mixed()  # type: ignore[call-arg]
+
+
+# required arguments behind sizes that may be left out: given alone, as `range(stop)` takes its argument
+class Headed(nn.Module):
+    def __init__(self, dim: int, heads: str, dropout: float = 0.0) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+LazyHeaded = lazify(Headed)
+assert_type(LazyHeaded("4"), Headed)
+LazyHeaded("4", dropout=0.5)
+LazyHeaded("4", dim=8)
+LazyHeaded(8, "4", 0.5)
+LazyHeaded(heads="4")
+LazyHeaded(8)  # type: ignore[arg-type]
+LazyHeaded()  # type: ignore[call-arg]
+
+
+@lazify
+class HeadedInPlace(Headed):
+    def __init__(self, dim: int, heads: str, dropout: float = 0.0) -> None:
+        super().__init__(dim, heads, dropout)
+
+
+assert_type(HeadedInPlace("4"), HeadedInPlace)
+HeadedInPlace(8, "4")
+HeadedInPlace(8)  # type: ignore[arg-type]
+HeadedInPlace()  # type: ignore[call-arg]

@@ -9,9 +9,10 @@ from typing import Any
 
 from mypy import nodes
 from mypy.nodes import ArgKind, FuncDef, TypeInfo
-from mypy.plugin import ClassDefContext, FunctionContext, FunctionSigContext, Plugin
+from mypy.plugin import ClassDefContext, FunctionContext, FunctionSigContext, MethodSigContext, Plugin
 from mypy.types import CallableType, FunctionLike, Instance, Overloaded, Parameters, Type, get_proper_type
 
+from lazify.typing_support.mypy_plugin.call_forms import as_called
 from lazify.typing_support.mypy_plugin.reading import LazifyOptions, undecorated
 from lazify.typing_support.mypy_plugin.signature_change import UNKNOWN_TYPE, RuleParameterType, SignatureChange
 
@@ -40,7 +41,14 @@ class _LazifyPlugin(Plugin):
         change = SignatureChange.of_decorated(symbol.node)
         if change is None:
             return None
-        return lambda context: change.apply(context.default_signature, self._rule_parameter_type)
+        return lambda context: as_called(
+            change.apply(context.default_signature, self._rule_parameter_type), context.context
+        )
+
+    def get_method_signature_hook(self, fullname: str) -> Callable[[MethodSigContext], FunctionLike] | None:
+        if fullname != f"{LAZY_CLASS}.__call__":
+            return None
+        return lambda context: as_called(context.default_signature, context.context)
 
     def _rule_parameter_type(self, function: str, parameter: str) -> Type:
         symbol = self.lookup_fully_qualified(function) if "." in function else None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import get_ident
 from typing import Any, TypeAlias
@@ -13,49 +15,55 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify._deferred.copy_group import CopyGroup
 from lazify._deferred.state import LazyState
-from lazify._first_call.placeholder_swap import SwapTransaction
 from lazify._first_call.records import discard
 from lazify._isolation.limits import wait_for_trials
-from lazify._isolation.restoring import (
-    Random,
-    Restore,
-    snapshot,
-)
+from lazify._isolation.restoring import Restore, snapshot
 from lazify._lock import InstanceLock
 from lazify._nested import all_plain
-from lazify._recipe.construction import (
-    set_class,
-    set_dict,
-    slot_names,
-)
+from lazify._recipe.construction import set_class, set_dict, slot_values
 from lazify._torch import COMPILED_CALL
 from lazify.errors import NotMaterializedError
 
-__all__ = ["CallStack", "Completed", "Materialization", "Plan", "TrialKind", "call_stack", "plans_of"]
+__all__ = ["Completed", "Materialization", "Plan", "TrialKind", "call_stack", "plans_of", "trial_run_scope"]
 
 
-class CallStack(list["Completed | None"]):
-    """Materializations in progress in one thread, each inside the one before; None as the first item.
+class CallStack(threading.local):
+    """What first calls in one thread are part of.
 
-    The list is never empty: a list that becomes empty and fills again takes memory from the heap of the tensors.
+    This alone belongs to a thread and is no argument: the `forward` of a model, which is the user's, stands between a
+    materialization, or a trial run of the model, and the first calls inside it.
 
     Attributes:
-        trial_kind: the kind of trial run that they are part of; None if they are not.
+        calls: materializations in progress, each inside the one before; None as the first item. (A list that becomes
+            empty and fills again takes memory from the heap of the tensors.)
+        trial_kind: the kind of trial run that first calls are part of; None if they are not. A first call asks once,
+            and hands it on as `Materialization.trial_kind`.
     """
 
-    trial_kind: TrialKind | None = None
-
     def __init__(self) -> None:
-        super().__init__([None])
+        self.calls: list[Completed | None] = [None]
+        self.trial_kind: TrialKind | None = None
 
 
-class _OfThread(threading.local):
-    def __init__(self) -> None:
-        self.calls = CallStack()
+call_stack = CallStack()
 
 
-call_stack = _OfThread()
+@contextmanager
+def trial_run_scope(kind: TrialKind, calls: Completed | None = None) -> Iterator[None]:
+    """First calls inside are part of trial runs: they have no effect on objects of the user.
+
+    Args:
+        kind: the kind of trial run.
+        calls: gets the materializations, to be rolled back; None if they are those of modules made in trial runs.
+    """
+    before = call_stack.calls, call_stack.trial_kind
+    call_stack.calls, call_stack.trial_kind = [calls], kind
+    try:
+        yield
+    finally:
+        call_stack.calls, call_stack.trial_kind = before
 
 
 #: Arguments of a call, positional and by keyword, as `summarize_arguments` describes them.
@@ -119,14 +127,13 @@ class Materialization(Completed, InstanceLock):
     # defaults on the class, for what most materializations do not need
     constructed: Sequence[nn.Module] = ()  # lazy instances that the constructor made, in a trial run
     plan: Plan | None = None  # what a trial run of the model found
-    is_trial = False  # on fakes or in eval mode: it will be rolled back
+    copy_group: CopyGroup | None = None  # that of the instance; not in a trial run, which is none of the group
+    trial_kind: TrialKind | None = None  # the kind of trial run that will roll it back; None if none will
     has_passed = False  # inside something that may still fail
     is_used_elsewhere = False  # by another thread
     device: torch.device | None = None
-    arguments: Sequence[Restore] = ()
-    random: Random = ()
-    handles: list[tuple[RemovableHandle, tuple[Any, ...]]] | None = None
-    transaction: SwapTransaction | None = None  # rolls back changes to the preview
+    before: Sequence[Restore] = ()  # brings arguments and random states to what they were before the call
+    undo: list[Restore] | None = None  # undoes changes to placeholders, submodules and handles, the last one first
 
     # class and `__dict__` before
     lazy_class: type[nn.Module]
@@ -142,14 +149,13 @@ class Materialization(Completed, InstanceLock):
         self.thread_id, self.release_event = get_ident(), None  # as `InstanceLock.__init__` does, without a call
         self.compiled: Callable[..., Any] | None = None  # set if the constructor or an operation called `compile()`
 
-    def keep_arguments(self) -> None:
+    def prepare_rollback(self) -> None:
         """Note the contents of constructor arguments, to restore them; a trial run restores them itself."""
         given, operations = self.state.given.values(), self.state.history.operations
-        self.is_trial = call_stack.calls.trial_kind is not None
-        if not self.is_trial and (operations or not all_plain(given)):
+        if self.trial_kind is None and (operations or not all_plain(given)):
             attached = [operation.args for operation in operations]
             applies = any(operation.method == "apply" for operation in operations)
-            self.arguments = snapshot([*given, *attached], tensors_too=applies)
+            self.before = snapshot([*given, *attached], tensors_too=applies)
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call, and all around it, has passed
 
@@ -170,11 +176,11 @@ class Materialization(Completed, InstanceLock):
         It is, too, if that thread waits for this one. From then on the module stays as it is, whatever fails.
         """
         with InstanceLock(self.state) as is_free:
-            if self.is_trial or (is_free and self.module.__dict__.get(COMPILED_CALL) is not self):
+            if self.trial_kind is not None or (is_free and self.module.__dict__.get(COMPILED_CALL) is not self):
                 is_used = False
             else:
                 is_used = self.is_used_elsewhere = True
-        if self.is_trial and not wait_for_trials():
+        if self.trial_kind is not None and not wait_for_trials():
             raise NotMaterializedError("this module is in a trial run of a thread that waits for this one")
         return is_used
 
@@ -184,10 +190,16 @@ class Materialization(Completed, InstanceLock):
         if (there := attributes.get(COMPILED_CALL)) is not self:
             self.compiled, attributes[COMPILED_CALL] = there, self
 
+    def on_rollback(self, undo: Restore) -> None:
+        """Let a rollback undo one more change, before those of earlier calls of this method."""
+        if self.undo is None:
+            self.undo = []
+        self.undo.append(undo)
+
     def redirect(self, handle: RemovableHandle, to: RemovableHandle) -> None:
         """Let the user's handle on a hook refer to the hook of the real module."""
-        self.handles = [*(self.handles or ()), (handle, (handle.hooks_dict_ref, handle.id, handle.extra_dict_ref))]
-        handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = to.hooks_dict_ref, to.id, to.extra_dict_ref
+        self.on_rollback(functools.partial(vars(handle).update, dict(vars(handle))))
+        vars(handle).update(vars(to))
 
     def commit(self, outer: Completed | None) -> None:
         """Open the gate, if nothing around may still fail: then nothing of lazify is left in the real module."""
@@ -205,20 +217,13 @@ class Materialization(Completed, InstanceLock):
     def rollback_module(self) -> None:
         """Undo everything except class and `__dict__` of the instance."""
         self.rollback_all()
-        if self.transaction is not None:
-            self.transaction.rollback_all()
-        for handle, (hooks, number, extra) in reversed(self.handles or ()):
-            handle.hooks_dict_ref, handle.id, handle.extra_dict_ref = hooks, number, extra
-        for restore_argument in self.arguments:
-            restore_argument()
-        for restore, before in self.random:
-            restore(before)
-        if (group := self.state.history.copy_group) is not None and group.built_first is self.state:
-            group.forget()
-        for name in slot_names(type(self.module)):
-            if hasattr(self.module, name):
-                object.__delattr__(self.module, name)
-        self.handles = self.transaction = self.compiled = None
+        for restore in (*reversed(self.undo or ()), *self.before):
+            restore()
+        if self.copy_group is not None and self.copy_group.built_first is self.state:
+            self.copy_group.forget()
+        for name in slot_values(self.module):
+            object.__delattr__(self.module, name)
+        self.undo = self.compiled = None
 
     def rollback(self) -> None:
         """Make the instance lazy again, before its lock is released. What another thread has used stays as it is."""
@@ -232,13 +237,13 @@ class Materialization(Completed, InstanceLock):
             set_dict(self.module, self.lazy_dict)
 
 
-def plans_of(calls: Completed) -> list[Plan]:
+def plans_of(calls: Iterable[Materialization]) -> list[Plan]:
     """The plans of the instances that existed before a trial run, with those of the instances that they construct."""
     plans: list[Plan] = []
-    for call in calls.inner or ():
+    for call in calls:
         plan = Plan(call.module, call.values, call.seen, call.device)
         numbers = {id(each): number for number, each in enumerate(call.constructed)}
-        for inner in plans_of(call):
+        for inner in plans_of(call.inner or ()):
             if (number := numbers.get(id(inner.module))) is not None:
                 plan.inside[number] = inner
             else:

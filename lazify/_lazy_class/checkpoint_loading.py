@@ -16,7 +16,7 @@ from lazify._deferred.placeholders import Placeholder
 from lazify._deferred.preview_submodule import report_missing_and_unexpected_keys
 from lazify._deferred.state import LazyState, lazy_state
 from lazify._first_call.attempt import materialize_with
-from lazify._first_call.materialization import Plan
+from lazify._first_call.commit_and_rollback import Plan
 from lazify._inference.from_checkpoint import saved_under, values_in
 from lazify._lazy_class.attributes import state_of
 
