@@ -71,9 +71,6 @@ def materialize(
     >>> materialize(model, torch.empty(32, 3, 16, 16, device="meta"))[2]
     Linear(in_features=1568, out_features=10, bias=True)
     """
-    _check_module(model)
-    if all(lazy_state(module) is None for _, module in walk(model)):
-        return model
     try:
         return _materialized(model, args, kwargs, device, strict, progress)
     except Exception as error:
@@ -89,6 +86,9 @@ def _check_module(model: Any) -> None:
 
 
 def _materialized(model: M, args: Any, kwargs: Any, device: Any, strict: bool, progress: bool) -> M:
+    _check_module(model)
+    if all(lazy_state(module) is None for _, module in walk(model)):
+        return model
     first_in_trials = next_construction_index()
     plans, unreached = _found_for_shapes(model, args, kwargs)
     if strict and unreached:
