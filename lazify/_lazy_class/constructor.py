@@ -80,6 +80,8 @@ def _readers(recipe: Recipe, given: Mapping[str, Any]) -> Iterator[tuple[str, st
 def _bind(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments by name. Python itself binds them, so errors have the text of Python's own."""
     __tracebackhide__ = True
+    if not recipe.decorated:  # errors have this name, and the class may have been renamed
+        recipe.bind.__qualname__ = recipe.bind_strictly.__qualname__ = f"{recipe.name}.__init__"
     bound = recipe.bind(None, *args, **kwargs)
     given = {name: value for name, value in bound.items() if value is not NOT_GIVEN}
     del given["self"]

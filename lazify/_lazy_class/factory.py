@@ -75,6 +75,7 @@ def make_lazy_class(recipe: Recipe) -> type[nn.Module]:
     lazy: type[nn.Module] = subclass_without_hooks(
         metaclass, recipe.name, (LazyInstance, wrapped, *torch_class), _namespace(recipe)
     )
+    recipe.lazy_classes.append(lazy)
     return lazy
 
 

@@ -65,6 +65,7 @@ class Recipe:
         preview_templates: cache of what lazy instances with the same constructor arguments show before the first call.
         binders_by_call_shape: cache of faster functions that bind a construction with the same keywords and number of
             positional arguments as an earlier one that passed `bind` and was lazy.
+        lazy_classes: the lazy class, once it is made, for its name.
     """
 
     wrapped: type[nn.Module]
@@ -92,11 +93,12 @@ class Recipe:
     solutions: dict[Any, dict[str, Any]] = field(default_factory=dict)
     preview_templates: dict[Any, Any] = field(default_factory=dict)
     binders_by_call_shape: dict[tuple[int | str, ...], Callable[..., dict[str, Any]]] = field(default_factory=dict)
+    lazy_classes: list[type[nn.Module]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """Class name of a lazy instance in its `repr`."""
-        return f"Lazy{self.wrapped.__name__}"
+        """Class name of a lazy instance in its `repr`. Users may rename the class: `LazyExpand.__name__ = ...`."""
+        return self.lazy_classes[0].__name__ if self.lazy_classes else f"Lazy{self.wrapped.__name__}"
 
     @property
     def display_name(self) -> str:
