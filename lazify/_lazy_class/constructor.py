@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from lazify._deferred.state import STATE_KEY, LazyState
+from lazify._lazy_class.by_value import RECIPE
 from lazify._recipe.binding import NOT_GIVEN, positional_binder
 from lazify._recipe.construction import construct, construction_context
 from lazify._recipe.recipe import Recipe
@@ -21,9 +22,6 @@ from lazify._torch import skip_dynamo
 from lazify.errors import compose, did_you_mean, shorten_traceback
 
 __all__ = ["RECIPE", "init_lazy", "is_original_construction"]
-
-#: Class attribute that holds the recipe, of lazy classes and of decorated classes.
-RECIPE = "_lazify_recipe"
 
 
 @skip_dynamo
