@@ -21,6 +21,7 @@ from lazify._first_call.placeholder_swap import check_names_kept, swap_placehold
 from lazify._first_call.records import record
 from lazify._first_call.trial_module import apply_operations_for_trial
 from lazify._isolation.restoring import random_state
+from lazify._nested import all_plain
 from lazify._recipe.construction import (
     construct,
     construction_context,
@@ -29,6 +30,7 @@ from lazify._recipe.construction import (
     neutral_contexts,
     reset_to_uninitialized,
 )
+from lazify._recipe.torch_nn_table import KNOWN
 from lazify._torch import recomputed_later
 
 __all__ = ["build", "random_state_kept_if_recomputed"]
@@ -64,7 +66,9 @@ def _build_here(call: Materialization, values: dict[str, Any], device: torch.dev
     recipe = state.recipe
     reset_to_uninitialized(module, recipe, call)
     call.values, call.device = values, device
-    if call.plan is not None or call_stack.calls.trial_kind is not None or state.history.copy_group is not None:
+    may_make_lazy = recipe.wrapped not in KNOWN or not all_plain(state.given.values())
+    is_followed = call.plan is not None or call_stack.calls.trial_kind is not None
+    if may_make_lazy and (is_followed or state.history.copy_group is not None):
         with intercept_inner_lazy(call):
             construct(module, recipe, {**state.given, **values})
     elif recipe.init_takes_keywords:
