@@ -46,7 +46,7 @@ class _Constructor(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     """The constructor of a lazy class."""
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
         """This class, not that of functions: cloudpickle would pickle what looks like a function as one.
 
         (The methods that users get, bound ones, look like functions.)
