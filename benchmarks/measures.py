@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +15,8 @@ from torch import nn
 from benchmarks.contenders import CONTROL, LAZIFY, TORCHLAYERS, Contender
 from benchmarks.models import (
     PROBLEMS,
+    ConvBlock,
+    LazyConvBlock,
     Problem,
     constructed_and_called,
     convs,
@@ -111,6 +114,43 @@ def first_calls(size: Size, contenders: Contenders) -> Iterator[Row]:
         yield compared("first call", f"construct + first call, {name}", warmed, target="<= 1.15")
         cold = interleaved(runs, size.rounds)
         yield compared("first call, cold", f"  right after another: {name}", cold)
+
+
+def before_the_first_call(size: Size, contenders: Contenders) -> Iterator[Row]:
+    """An optimizer before the first call, and what else asks for parameters and modules before they exist."""
+    contenders = without(contenders, CONTROL, TORCHLAYERS)  # one has no lazy parameters
+    for name, layers, x in (
+        ("50 x Conv2d(16, 16, 3, padding=1)", partial(convs, length=50), torch.randn(1, 3, 16, 16)),
+        ("100 x Linear(64, 64)", partial(linears, length=100, width=64), torch.randn(1, 64)),
+    ):
+
+        def trained(contender: Contender, layers: Any = layers, x: torch.Tensor = x) -> object:
+            network = nn.Sequential(*layers(contender))
+            torch.optim.SGD(network.parameters(), lr=0.1)
+            return network(x)
+
+        seconds = interleaved({c.name: partial(trained, c) for c in contenders}, size.rounds // 3, warmed=True)
+        yield compared("before", f"construct + SGD + first call, {name}", seconds, target="<= 1.5 x torch's")
+    for name, ask in (
+        ("state_dict()", lambda network: network.state_dict()),
+        ("zero_grad()", lambda network: network.zero_grad()),
+        ("named_modules()", lambda network: list(network.named_modules())),
+    ):
+        runs = {c.name: lambda c=c, ask=ask: ask(nn.Sequential(*convs(c, 50))) for c in contenders}
+        what = f"construct + {name}, 50 x Conv2d(16, 16, 3, padding=1)"
+        yield compared("before", what, interleaved(runs, size.rounds // 3, warmed=True), target="<= 1.5 x torch's")
+    shape = torch.empty(1, 8, device="meta")
+    runs = {c.name: lambda c=c: c.made_real(nn.Sequential(*linears(c, 400, 8)), shape) for c in contenders}
+    yield compared("before", "materialize, 400 x Linear(8, 8)", interleaved(runs, size.chain_rounds), target="<= 5")
+    runs = {name: partial(blocks, name == LAZIFY) for name in (EAGER, LAZIFY)}
+    what = "construct + parameters(), 60 blocks of an own class, from the second on"
+    yield compared("before", what, interleaved(runs, size.rounds // 3, warmed=True), target="<= 2")
+
+
+def blocks(lazy: bool) -> list[nn.Parameter]:
+    """The parameters of 60 blocks."""
+    network = nn.Sequential(*(LazyConvBlock(16) if lazy else ConvBlock(16, 16) for _ in range(60)))
+    return list(network.parameters())
 
 
 def later_calls(size: Size, contenders: Contenders) -> Iterator[Row]:
@@ -297,6 +337,7 @@ def importing(size: Size, contenders: Contenders) -> Iterator[Row]:
 
 MEASURES = {
     "first": first_calls,
+    "before": before_the_first_call,
     "later": later_calls,
     "memory": memory,
     "materialize": materializing,

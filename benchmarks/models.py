@@ -12,7 +12,17 @@ from torch import nn
 from benchmarks.contenders import Contender
 from lazify import lazify
 
-__all__ = ["PROBLEMS", "Problem", "constructed_and_called", "convs", "large", "linears", "vgg"]
+__all__ = [
+    "PROBLEMS",
+    "ConvBlock",
+    "LazyConvBlock",
+    "Problem",
+    "constructed_and_called",
+    "convs",
+    "large",
+    "linears",
+    "vgg",
+]
 
 #: VGG-19: 16 convolutions with BatchNorm; 0 is a pooling.
 WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512, 0)
@@ -116,6 +126,22 @@ class _Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.down(nn.functional.gelu(self.up(self.norm(x))))
+
+
+class ConvBlock(nn.Module):
+    """Two convolutions and a norm."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv2(self.norm(self.conv1(x)).relu())
+
+
+LazyConvBlock = lazify(ConvBlock)
 
 
 class _DigitNet(nn.Module):

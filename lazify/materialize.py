@@ -22,6 +22,7 @@ from lazify._deferred.operations import attached
 from lazify._deferred.state import lazy_state, next_construction_index
 from lazify._first_call.attempt import materialize_with
 from lazify._first_call.commit_and_rollback import Completed, Plan, TrialKind, call_stack, plans_of, trial_run_scope
+from lazify._first_call.equal_modules import Outcomes
 from lazify._isolation import TrialMode, isolated
 from lazify._isolation.copies import copied
 from lazify._isolation.fakes import TrialFunctions
@@ -137,8 +138,14 @@ def _is_plain_shape(value: Any) -> bool:
 def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
     """The plans, and the lazy modules that the call does not reach."""
     paths = {id(module): path for path, module in walk(model)}
+    outcomes = Outcomes()
     try:
-        return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.ON_FAKES)
+        try:
+            return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.ON_FAKES, outcomes)
+        except Exception:
+            if not outcomes.were_used:
+                raise
+            return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.ON_FAKES)
     except InferenceError as error:
         if not (path := paths.get(id(error.module))):
             raise
@@ -152,14 +159,14 @@ def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[t
 
 
 def _trial_run(
-    model: nn.Module, args: Any, kwargs: Any, how: TrialKind
+    model: nn.Module, args: Any, kwargs: Any, how: TrialKind, outcomes: Outcomes | None = None
 ) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
     """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""
     calls = Completed()
     device, default = _device_of(model), default_device()
     with trial_run_scope(how, calls), isolated(list(_real_modules(model)), _code_of(model), args, kwargs):
         try:
-            mode: Any = TrialMode(meta_device=device) if how is TrialKind.ON_FAKES else real_trial()
+            mode: Any = TrialMode(None, device, outcomes) if how is TrialKind.ON_FAKES else real_trial()
             with neutral_contexts(None if default.type == "cpu" else default), mode:
                 _call(model, args, kwargs, mode if how is TrialKind.ON_FAKES else None, device)
             unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]

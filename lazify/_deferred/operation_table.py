@@ -138,7 +138,9 @@ class RecordsOperations:
                 destination[name] = value.detach()
 
 
-_signature = functools.cache(inspect.signature)
+@functools.cache
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -157,6 +157,11 @@ class UninitializedBuffer(Placeholder, nn.UninitializedBuffer):  # type: ignore[
     torch_class = nn.UninitializedBuffer
 
 
+# Placeholders are pickled as these classes of torch. Their constructors only make an empty tensor: so
+# `torch.load` may call them also with `weights_only=True`, where it loads nothing but what is known to be safe.
+torch.serialization.add_safe_globals([nn.UninitializedParameter, nn.UninitializedBuffer])
+
+
 class TensorKind(NamedTuple):
     """A tensor of a trial construction without its size: what a placeholder for it has to know."""
 

@@ -23,6 +23,7 @@ from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._first_call.building import build
 from lazify._first_call.changed_arguments import build_and_recheck_at_forward, other_device
 from lazify._first_call.commit_and_rollback import Materialization, Plan, call_stack, plans_of
+from lazify._first_call.equal_modules import follow, keep_outcome, kind_of_call
 from lazify._first_call.find_values import ValueFinder, by_rules, by_search, has_pre_hooks, or_none
 from lazify._first_call.records import record, record_fast, summarize_arguments
 from lazify._lock import InstanceLock, lock_holders
@@ -161,7 +162,13 @@ def _infer_and_run(
     recipe = state.recipe
     try:
         if not recipe.guessed:
-            return _attempt(module, state, args, kwargs, method, by_rules)
+            kind = None if method != "__call__" else kind_of_call(state, args, kwargs)
+            result = None if kind is None else follow(module, state, kind, args[0])
+            if result is None:
+                result = _attempt(module, state, args, kwargs, method, by_rules)
+                if kind is not None:
+                    keep_outcome(module, kind, args[0], result)
+            return result
         solutions, key = caches_of(type(module)).solutions, None
         if is_simple:
             shape = args[0].shape

@@ -22,6 +22,7 @@ from lazify._first_call.placeholder_swap import check_names_kept, swap_placehold
 from lazify._first_call.records import record
 from lazify._isolation.restoring import random_state
 from lazify._module_tree import walk
+from lazify._nested import all_plain
 from lazify._recipe.construction import (
     construct,
     construct_new,
@@ -31,6 +32,7 @@ from lazify._recipe.construction import (
     neutral_contexts,
     reset_to_uninitialized,
 )
+from lazify._recipe.torch_nn_table import KNOWN
 from lazify._torch import recomputed_later
 
 __all__ = ["build", "build_for_trial", "random_state_kept_if_recomputed"]
@@ -67,8 +69,9 @@ def _build_here(call: Materialization) -> None:
     """Construct, then replay the operations; in a trial run those that may decide how the call goes."""
     module, state = call.module, call.state
     reset_to_uninitialized(module, state.recipe, call)
+    may_make_lazy = state.recipe.wrapped not in KNOWN or not all_plain(state.given.values())
     is_alone = call.plan is None and call.trial_kind is None and call.copy_group is None
-    with nullcontext() if is_alone else intercept_inner_lazy(call):
+    with intercept_inner_lazy(call) if may_make_lazy and not is_alone else nullcontext():
         construct(module, state.recipe, {**state.given, **call.values})
     if call.device is not None:
         move_stragglers(module, call.device)

@@ -47,6 +47,8 @@ _CERTAIN = frozenset(
 )
 
 
+#: How the device of a fake is asked for.
+_DEVICE = torch.ops.prim.device.default
 #: Operations that fill a tensor: on a fake they change nothing.
 _FILLING = frozenset(
     "aten::" + name
@@ -63,11 +65,15 @@ class TrialMode(FakeMode):
     Attributes:
         fakes: id of a real tensor -> (the tensor, the fake that stands for it in this run).
         meta_device: where tensors of the meta device are taken to be.
+        outcomes: for the first call of equal modules, which is made once; None: each is made.
     """
 
-    def __init__(self, device: torch.device | None = None, meta_device: torch.device | None = None) -> None:
+    def __init__(
+        self, device: torch.device | None = None, meta_device: torch.device | None = None, outcomes: Any = None
+    ) -> None:
         super().__init__()
         self.fakes: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.outcomes = outcomes
         self.device = device
         self.meta_device = torch.device("cpu") if meta_device is None else meta_device
 
@@ -127,6 +133,11 @@ class TrialMode(FakeMode):
         return tensor.detach().clone() if is_real and fake._version == 0 else None
 
     # operations
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is _DEVICE and type(args[0]) is FakeTensor:  # autograd asks all the time
+            return args[0].fake_device
+        return super().__torch_dispatch__(func, types, args, kwargs)
 
     def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Every operation of a run comes here, with what is real in its arguments."""

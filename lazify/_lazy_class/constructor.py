@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from lazify._deferred.state import STATE_KEY, LazyState
+from lazify._lazy_class.by_value import RECIPE
 from lazify._recipe.binding import NOT_GIVEN, positional_binder
 from lazify._recipe.construction import construct, construction_context
 from lazify._recipe.recipe import Recipe
@@ -21,9 +22,6 @@ from lazify._torch import skip_dynamo
 from lazify.errors import compose, did_you_mean, shorten_traceback
 
 __all__ = ["RECIPE", "init_lazy", "is_original_construction"]
-
-#: Class attribute that holds the recipe, of lazy classes and of decorated classes.
-RECIPE = "_lazify_recipe"
 
 
 @skip_dynamo
@@ -82,6 +80,8 @@ def _readers(recipe: Recipe, given: Mapping[str, Any]) -> Iterator[tuple[str, st
 def _bind(recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments by name. Python itself binds them, so errors have the text of Python's own."""
     __tracebackhide__ = True
+    if not recipe.decorated:  # errors have this name, and the class may have been renamed
+        recipe.bind.__qualname__ = recipe.bind_strictly.__qualname__ = f"{recipe.name}.__init__"
     bound = recipe.bind(None, *args, **kwargs)
     given = {name: value for name, value in bound.items() if value is not NOT_GIVEN}
     del given["self"]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from lazify._lazy_class.by_value import Restorable, forget_when_pickled, restore
 from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
 from lazify._lazy_class.documentation import class_doc, with_lazy_signature
 from lazify._lazy_class.factory import make_lazy_class, metaclass_for_lazy
@@ -34,6 +35,25 @@ LAZY_CLASS = "_lazify_class"
 def decorate(cls: type[M], options: Options, keyword_only: bool = False) -> type[M]:
     """Replace the constructor of `cls`, in place, by the lazified one."""
     recipe = compile_recipe(cls, options, decorated=True, keyword_only=keyword_only)
+    _replace_constructors(cls, recipe)
+    if recipe.original_metaclass_call is not None:
+        setattr(cls, "__class__", metaclass_for_lazy(type(cls)))
+    cls.__doc__ = class_doc(recipe)
+    return cls
+
+
+def _decorate_again(cls: type[nn.Module], what: Restorable) -> None:
+    """Give a decorated class that was pickled by value its constructors; docstring and metaclass came with it."""
+    _replace_constructors(
+        cls, compile_recipe(cls, what.options, True, keyword_only=what.keyword_only, signature=what.signature)
+    )
+
+
+restore[False] = _decorate_again
+
+
+def _replace_constructors(cls: type[nn.Module], recipe: Recipe) -> None:
+    """Replace `__init__`, and `__new__` if there is one, by those with the lazified signature."""
     setattr(cls, RECIPE, recipe)
 
     @skip_dynamo
@@ -49,10 +69,6 @@ def decorate(cls: type[M], options: Options, keyword_only: bool = False) -> type
     setattr(cls, "__init__", with_lazy_signature(recipe, __init__, recipe.original_init))
     if recipe.original_new is not None:
         _replace_new(cls, recipe)
-    if recipe.original_metaclass_call is not None:
-        setattr(cls, "__class__", metaclass_for_lazy(type(cls)))
-    cls.__doc__ = class_doc(recipe)
-    return cls
 
 
 def _replace_new(cls: type[nn.Module], recipe: Recipe) -> None:
@@ -99,7 +115,7 @@ def lazy_class_of_decorated(cls: type[nn.Module], *_: Any) -> type[nn.Module]:
         recipe: Recipe = getattr(cls, RECIPE)
         if recipe.wrapped is not cls:
             recipe = compile_recipe(cls, recipe.options, decorated=True, keyword_only=recipe.keyword_only)
-        held = (make_lazy_class(recipe),)
+        held = forget_when_pickled((make_lazy_class(recipe),))
         setattr(cls, LAZY_CLASS, held)
     return held[0]
 

@@ -13,7 +13,7 @@ import wrapt
 from torch import nn
 
 from lazify._deferred.state import LazyState, lazy_state
-from lazify._lazy_class.constructor import RECIPE
+from lazify._lazy_class.by_value import RECIPE, NotRestored
 from lazify._lazy_class.tables import explained_parameters, signature_rows, signatures_html
 from lazify._recipe.binding import function_with_signature
 from lazify._recipe.recipe import Recipe
@@ -37,7 +37,25 @@ def with_lazy_signature(recipe: Recipe, behaviour: Callable[..., Any], original:
     shown.__doc__ = original.__doc__ or sentence
     setattr(shown, ORIGINAL_KEY, original)
     skip_dynamo(shown)  # Dynamo sees this function in place of the wrapper around it
-    return (_Constructor if recipe.decorated else wrapt.FunctionWrapper)(shown, behaviour)
+    constructor: Any = (_DecoratedConstructor if recipe.decorated else _Constructor)(shown, behaviour)
+    constructor._self_name = "__new__" if original is recipe.original_new else "__init__"
+    return constructor
+
+
+class _Constructor(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """The constructor of a lazy class."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """This class, not that of functions: cloudpickle would pickle what looks like a function as one.
+
+        (The methods that users get, bound ones, look like functions.)
+        """
+        return _Constructor
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Pickle as a part of a class that is pickled by value."""
+        return NotRestored, (getattr(self, "_self_name"), getattr(self, ORIGINAL_KEY))
 
 
 class _BoundConstructor(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
@@ -48,7 +66,7 @@ class _BoundConstructor(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
         return "" if said in (inspect.getdoc(self._self_owner) or "") else said
 
 
-class _Constructor(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+class _DecoratedConstructor(_Constructor):
     """The constructor of a decorated class."""
 
     __bound_function_wrapper__ = _BoundConstructor

@@ -19,6 +19,7 @@ from lazify._deferred.caches import CACHES, Caches
 from lazify._deferred.operation_table import own_methods
 from lazify._first_call.attempt import materialize_and_call
 from lazify._lazy_class.attributes import ClassAttribute, class_attribute_names, state_of
+from lazify._lazy_class.by_value import Restorable, restore
 from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
 from lazify._lazy_class.documentation import class_doc, with_lazy_signature
 from lazify._lazy_class.instance import LazyInstance
@@ -47,8 +48,7 @@ def lazy_class(wrapped: type[M], options: Options, keyword_only: bool = False) -
 
     It is found by the class itself, not by its name: two classes may have the same name.
     """
-    identified = tuple((name, _identity(rule)) for name, rule in options) if isinstance(options, tuple) else options
-    key = (id(wrapped), identified, keyword_only)
+    key = _key(wrapped, options, keyword_only)
     lazy = _lazy_classes.get(key)
     if lazy is None:
         lazy = _lazy_classes[key] = make_lazy_class(compile_recipe(wrapped, options, keyword_only=keyword_only))
@@ -56,6 +56,11 @@ def lazy_class(wrapped: type[M], options: Options, keyword_only: bool = False) -
 
 
 find_lazy_class[False] = lazy_class
+
+
+def _key(wrapped: type, options: Options, keyword_only: bool) -> tuple[int, Any, bool]:
+    identified = tuple((name, _identity(rule)) for name, rule in options) if isinstance(options, tuple) else options
+    return id(wrapped), identified, keyword_only
 
 
 def _identity(rule: Any) -> Any:
@@ -76,7 +81,22 @@ def make_lazy_class(recipe: Recipe) -> type[nn.Module]:
     lazy: type[nn.Module] = subclass_without_hooks(
         metaclass, recipe.name, (LazyInstance, wrapped, *torch_class), _namespace(recipe)
     )
+    recipe.lazy_classes.append(lazy)
     return lazy
+
+
+def _make_again(lazy: type[nn.Module], what: Restorable) -> None:
+    """Give a lazy class that was pickled by value its recipe and its methods."""
+    wrapped = getattr(lazy, "cls_to_become")
+    recipe = compile_recipe(wrapped, what.options, what.decorated, what.keyword_only, what.signature)
+    recipe.lazy_classes.append(lazy)
+    for name, value in _namespace(recipe).items():
+        setattr(lazy, name, value)
+    if not recipe.decorated:
+        _lazy_classes.setdefault(_key(wrapped, what.options, what.keyword_only), lazy)
+
+
+restore[True] = _make_again
 
 
 def _namespace(recipe: Recipe) -> dict[str, Any]:

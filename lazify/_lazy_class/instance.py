@@ -37,8 +37,11 @@ class LazyInstance(RecordsOperations):
     _lazify_recipe: ClassVar[Recipe]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse subclasses of lazy classes, and skip `__init_subclass__` of the wrapped class (registries)."""
-        if RECIPE not in cls.__dict__:
+        """Refuse subclasses of lazy classes, and skip `__init_subclass__` of the wrapped class (registries).
+
+        A lazy class that was pickled by value gets its recipe later; it has the bases of a lazy class.
+        """
+        if RECIPE not in cls.__dict__ and LazyInstance not in cls.__bases__:
             wrapped = getattr(cls, RECIPE).wrapped.__name__
             raise DefinitionError(
                 compose(

@@ -14,7 +14,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -44,6 +44,8 @@ def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
     """
     if recipe.decorated:
         return recipe.wrapped, None, True
+    if _is_pickled_by_value():
+        return lazy, None, False
     options = recipe.options if isinstance(recipe.options, tuple) else ()
     nameless = [(name, rule) for name, rule in options if callable(rule) and not _is_importable(rule)]
     if not nameless:
@@ -63,6 +65,16 @@ def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
     )
 
 
+def _is_pickled_by_value() -> bool:
+    """Whether cloudpickle is pickling, or a copy of it in another library: it pickles classes and rules by value."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if "cloudpickle" in str(frame.f_globals.get("__name__")).split("."):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _is_importable(function: Any) -> bool:
     found: Any = sys.modules.get(getattr(function, "__module__", None) or "")
     for name in getattr(function, "__qualname__", "<none>").split("."):
@@ -74,7 +86,7 @@ def unpickle(where: Any, options: Any, decorated: bool, keyword_only: bool = Fal
     """An empty lazy instance. Its lazy state follows, by `__setstate__`.
 
     Args:
-        where: the wrapped class, or the name of the module that holds the lazy class.
+        where: the wrapped class; or the lazy class, if it is pickled by value; or the name of the module that holds it.
         options: the options of `lazify`, or the name of the lazy class in that module.
         decorated: whether the class is decorated with `lazify`.
         keyword_only: the option of `lazify`; left out where it is not set, as in files of earlier versions.
@@ -85,6 +97,8 @@ def unpickle(where: Any, options: Any, decorated: bool, keyword_only: bool = Fal
     try:
         if isinstance(where, str):
             lazy = getattr(importlib.import_module(where), options)
+        elif issubclass(where, RecordsOperations):
+            lazy = where
         else:
             lazy = find_lazy_class[decorated](where, options, keyword_only)
     except (ImportError, AttributeError, DefinitionError) as error:

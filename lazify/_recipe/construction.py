@@ -68,7 +68,7 @@ def construct(module: nn.Module, recipe: Recipe, arguments: dict[str, Any]) -> N
     if recipe.original_new is not None or recipe.original_metaclass_call is not None:
         _construct_specially(module, recipe, *recipe.to_args_kwargs(arguments))
         return
-    args, kwargs = recipe.to_args_kwargs(arguments)
+    args, kwargs = ((), arguments) if recipe.init_takes_keywords else recipe.to_args_kwargs(arguments)
     set_class(module, recipe.wrapped)
     original_init(module, recipe, args, kwargs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -61,6 +61,7 @@ class Recipe:
         single_axis: (parameter, dimension, least number of dimensions) if the only rule is the size of one dimension
             of the first argument of `forward`, and the class has nothing else that the fast path does not support.
         decorated: whether `@lazify` changed `wrapped` itself.
+        lazy_classes: the lazy class, once it is made, for its name.
     """
 
     wrapped: type[nn.Module]
@@ -85,11 +86,12 @@ class Recipe:
     call_is_default: bool
     single_axis: tuple[str, int, int] | None
     decorated: bool
+    lazy_classes: list[type[nn.Module]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """Class name of a lazy instance in its `repr`."""
-        return f"Lazy{self.wrapped.__name__}"
+        """Class name of a lazy instance in its `repr`. Users may rename the class: `LazyExpand.__name__ = ...`."""
+        return self.lazy_classes[0].__name__ if self.lazy_classes else f"Lazy{self.wrapped.__name__}"
 
     @property
     def display_name(self) -> str:
@@ -121,27 +123,27 @@ class Recipe:
 
 
 def compile_recipe(
-    wrapped: type[nn.Module], options: Options, decorated: bool = False, keyword_only: bool = False
+    wrapped: type[nn.Module],
+    options: Options,
+    decorated: bool = False,
+    keyword_only: bool = False,
+    signature: Signature | None = None,
 ) -> Recipe:
-    """Recipe for `wrapped`: reads its signatures, chooses the rules and checks them."""
-    signature, forward = constructor_signature(wrapped), _forward_signature(wrapped)
+    """Recipe for `wrapped`: reads its signatures (unless one is given), chooses the rules and checks them."""
+    signature, forward = signature or constructor_signature(wrapped), _forward_signature(wrapped)
     sizes = choose_sizes(wrapped, options, signature, forward)
     chosen, guessed = choose_rules(wrapped, options, signature, forward, sizes)
     rules, extra_parameters = check_rules(wrapped, chosen, signature, forward)
-    shown = by_keyword(wrapped, signature) if keyword_only else signature
-    with_self, kept = with_optional(_with_self(shown), sizes.optional), {*sizes.optional, *sizes.defaulted}
-    dropped = [name for name in rules if name not in kept]
+    shown = _with_self(by_keyword(wrapped, signature) if keyword_only else signature)
+    with_self, kept = with_optional(shown, sizes.optional), {*sizes.optional, *sizes.defaulted}
+    dropped, init_name = [name for name in rules if name not in kept], f"{wrapped.__qualname__}.__init__"
     signature_with_self = without_parameters(with_self, dropped, extra_parameters.values())
     optional = [p.replace(default=None) if p.default is p.empty else p for p in extra_parameters.values()]
-    init_name = f"{wrapped.__qualname__ if decorated else 'Lazy' + wrapped.__name__}.__init__"
     init_takes_keywords = not decorated and not extra_parameters and _takes_keywords(wrapped, signature)
-    call_is_default = wrapped.__call__ is nn.Module.__call__
     return Recipe(
         wrapped=wrapped,
         options=options,
         keyword_only=keyword_only,
-        original_init=original_function(wrapped.__init__),
-        dict_template=_dict_template(wrapped),
         original_signature=signature,
         signature_with_self=signature_with_self,
         rules=rules,
@@ -154,12 +156,21 @@ def compile_recipe(
         bind_strictly=binder(signature_with_self, init_name, optional=dropped),
         bind_forward=binder(_with_self(forward), getattr(wrapped.forward, "__qualname__", "forward")),
         init_takes_keywords=init_takes_keywords,
-        original_new=_original_new(wrapped),
-        original_metaclass_call=_original_metaclass_call(wrapped),
-        call_is_default=call_is_default,
-        single_axis=_single_axis(rules, forward) if init_takes_keywords and call_is_default and not guessed else None,
+        single_axis=_single_axis(wrapped, rules, forward) if init_takes_keywords and not guessed else None,
         decorated=decorated,
+        **_methods(wrapped),
     )
+
+
+def _methods(wrapped: type[nn.Module]) -> dict[str, Any]:
+    """The fields of a recipe that say how instances of the class itself are made and called."""
+    return {
+        "original_init": original_function(wrapped.__init__),
+        "original_new": _original_new(wrapped),
+        "original_metaclass_call": _original_metaclass_call(wrapped),
+        "call_is_default": wrapped.__call__ is nn.Module.__call__,
+        "dict_template": _dict_template(wrapped),
+    }
 
 
 def _forward_signature(wrapped: type[nn.Module]) -> Signature:
@@ -267,10 +278,13 @@ def _dict_template(wrapped: type[nn.Module]) -> dict[str, Any]:
     return state
 
 
-def _single_axis(rules: Mapping[str, Rule], forward: Signature) -> tuple[str, int, int] | None:
+def _single_axis(
+    wrapped: type[nn.Module], rules: Mapping[str, Rule], forward: Signature
+) -> tuple[str, int, int] | None:
     """The value of `Recipe.single_axis` for a class without other special features."""
     first = next(iter(forward.parameters.values()), None)
-    if first is None or first.kind not in POSITIONAL or len(rules) != 1:
+    call_is_default = wrapped.__call__ is nn.Module.__call__
+    if first is None or first.kind not in POSITIONAL or len(rules) != 1 or not call_is_default:
         return None
     ((name, rule),) = rules.items()
     if not isinstance(rule, Axis) or rule.of not in (None, first.name):

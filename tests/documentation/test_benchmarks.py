@@ -13,6 +13,7 @@ from torch import nn
 from benchmarks import report, rounds
 from benchmarks.__main__ import main
 from benchmarks.contenders import CONTROL, LAZIFY, OURS, TORCH, TORCHLAYERS
+from benchmarks.measures import MEASURES, QUICK
 from benchmarks.models import PROBLEMS, constructed_and_called, convs, linears
 from benchmarks.report import BEGIN, END, Results, block, heading, load, save, table, with_block
 from benchmarks.rounds import EAGER, Row, Spread, compared, interleaved, paired, spread
@@ -220,3 +221,10 @@ def test_the_page_shows_what_was_measured():
     shown = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert heading(results) in shown
     assert table(results) in shown
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
+def test_what_comes_before_the_first_call_is_measured_beside_torch():
+    rows = list(MEASURES["before"](QUICK, OURS))
+    assert [set(row.ratios) for row in rows] == [{TORCH, LAZIFY}] * 6 + [{LAZIFY}]
+    assert all(row.target for row in rows)

@@ -57,6 +57,16 @@ def test_becomes_the_eager_module_bit_for_bit(case):
 
 
 @every_case
+def test_answers_to_its_public_name(case):
+    cls = getattr(layers, case.name)
+    assert (cls.__module__, cls.__name__, cls.__qualname__) == ("lazify.layers", case.name, case.name)
+    assert pickle.loads(pickle.dumps(cls)) is cls
+    assert repr(case.lazy()).startswith(f"{case.name}(")
+    with pytest.raises(TypeError, match=rf"^{case.name}\.__init__\(\) got an unexpected keyword argument"):
+        cls(no_such_argument=1)
+
+
+@every_case
 def test_takes_unbatched_input(case):
     module = case.lazy(**case.any_rank)
     assert module(X[0]).shape == case.out

@@ -105,3 +105,13 @@ def test_explicit_base_init(form: str) -> None:
     module = lazy_cls()
     module(X)
     assert type(module) is cls
+
+
+def test_a_renamed_lazy_class_has_its_name_everywhere() -> None:
+    renamed = lazify(plain_head())
+    renamed.__name__ = "LazyTop"
+    assert repr(renamed()).startswith("LazyTop(")
+    with pytest.raises(TypeError, match=r"^LazyTop\.__init__\(\) got an unexpected keyword argument"):
+        renamed(nothing=1)
+    with pytest.raises(AttributeError, match=r"this LazyTop waits for its first call"):
+        _ = renamed().width
