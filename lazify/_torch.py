@@ -116,14 +116,6 @@ GLOBAL_HOOKS: tuple[dict[int, Any], ...] = tuple(
     """.split()
 )
 
-#: The code of what follows dotted paths to submodules.
-FOLLOWING_PATHS = frozenset(
-    {
-        torch.nn.Module.get_submodule.__code__,
-        _private("torch.nn.utils._named_member_accessor.NamedMemberAccessor.get_submodule.__code__"),
-    }
-)
-
 #: The code of `torch.jit.trace` that reads the parameters of a module.
 _traced_module = _private("torch.jit._trace.TracedModule.__init__")
 JIT_TRACES = None if isinstance(_traced_module, _Missing) else inspect.unwrap(_traced_module).__code__

@@ -63,6 +63,12 @@ def delete_attribute(operation: Operation, module: Any, state: Any) -> None:
     vars(module).pop(name, None)
 
 
+def adopt_at_once(operation: Operation, module: Any, state: Any) -> None:
+    """Let a lazy instance have the list, dict or set that the user has read."""
+    name, value, _ = operation.args
+    vars(state.attached())[name] = vars(module)[name] = value
+
+
 def register_parameter(operation: Operation, module: Any, state: Any) -> Any:
     _refuse_placeholder(operation, state.history.preview)
     return attach(operation, module, state)
@@ -151,6 +157,12 @@ def show(operation: Operation, target: nn.Module | None, context: PreviewContext
         context.preview.recording_paused = False
 
 
+def show_adopted(operation: Operation, target: nn.Module | None, _: PreviewContext) -> None:
+    if target is not None:
+        name, value, _ = operation.args
+        vars(target)[name] = value
+
+
 def show_parameter(operation: Operation, target: nn.Module | None, context: PreviewContext) -> Any:
     _refuse_placeholder(operation, context.preview)
     return show(operation, target, context)
@@ -221,6 +233,13 @@ def repeat(operation: Operation, target: nn.Module, _: TrialContext) -> None:
     getattr(target, operation.method)(*trial_copy(operation.args), **trial_copy(operation.kwargs))
 
 
+def repeat_adopted(operation: Operation, target: nn.Module, _: TrialContext) -> None:
+    """Put a copy of a list, dict or set that the user has changed into its place."""
+    name, value, before = operation.args
+    if value != before:
+        vars(target)[name] = trial_copy(value)
+
+
 def register_for_trial(operation: Operation, target: nn.Module, context: TrialContext) -> None:
     if context.with_hooks and context.state.still_registered(operation):
         operation.call_on(target)
@@ -253,6 +272,16 @@ def cast(operation: Operation, target: nn.Module, context: TrialContext) -> None
 
 def call(operation: Operation, target: nn.Module, _: Any) -> Any:
     return operation.call_on(target)
+
+
+def adopt(operation: Operation, target: nn.Module, _: Any) -> None:
+    """Replace a list, dict or set of the constructor by the one that the user has read, and perhaps changed.
+
+    If it has other contents than were shown, and the user changed nothing, it stays.
+    """
+    name, value, before = operation.args
+    if value != before or vars(target).get(name) == before:
+        vars(target)[name] = value
 
 
 def call_keeping_flags_of_user(operation: Operation, target: nn.Module, materialization: Any) -> Any:

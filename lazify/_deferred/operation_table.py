@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from lazify._deferred import effects
+from lazify._deferred.agreement import fresh
 from lazify._deferred.operations import Operation, conversion_from_closure
 from lazify._module_tree import submodule
 from lazify._torch import methods_of_modules
@@ -24,6 +25,9 @@ __all__ = ["TABLE", "RecordsOperations", "own_methods", "replay"]
 
 #: What an operation does to a module, from the operation, the module and the context that its column documents.
 Effect: TypeAlias = "Callable[[Any, Any, Any], Any]"
+
+#: The operation that is no method: a container of the real module is replaced by the one that the user has read.
+ADOPT = "adopt"
 
 
 class Kind(NamedTuple):
@@ -48,6 +52,8 @@ _KINDS = (
     # an attribute, set or deleted; `Module.__setattr__` registers parameters and submodules
     Kind("__setattr__", effects.set_attribute, effects.show, effects.repeat, effects.call),
     Kind("__delattr__", effects.delete_attribute, effects.show, effects.repeat, effects.call),
+    # a list or the like that the constructor makes, read by the user, who may change it
+    Kind(ADOPT, effects.adopt_at_once, effects.show_adopted, effects.repeat_adopted, effects.adopt),
     # a parameter, buffer or submodule
     Kind("register_parameter", effects.register_parameter, effects.show_parameter, effects.repeat, effects.call),
     Kind(
@@ -128,6 +134,16 @@ class RecordsOperations:
         """Perform an operation as far as possible, record it, and return what the method of `nn.Module` returns."""
         raise NotImplementedError
 
+    def _lazify_adopt(self, name: str, container: Any) -> Any:
+        """An attribute that is a list, dict or set, for the user: what he does to it holds for the real module."""
+        adopted = fresh(container)
+        self._lazify_perform(Operation(ADOPT, (name, adopted, container), {}))
+        return adopted
+
+    def _lazify_class_attribute(self, name: str, value: Any) -> Any:
+        """The value of an attribute that the class has, too, with this value there."""
+        raise NotImplementedError
+
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """Save as the class does, without detaching placeholders: `detach` may count as a use of their values."""
         before = set(destination)
@@ -160,7 +176,7 @@ def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-for _name, _method in methods_of_modules(TABLE.keys() - {*CLASS_DEFINED, "load_state_dict"}).items():
+for _name, _method in methods_of_modules(TABLE.keys() - {*CLASS_DEFINED, ADOPT, "load_state_dict"}).items():
     setattr(RecordsOperations, _name, _recorded(_method))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify._deferred.agreement import STRUCTURE
 from lazify._deferred.copy_group import CopyGroup
 from lazify._deferred.operations import Operation
 from lazify._deferred.preview import Preview
@@ -150,21 +151,24 @@ class LazyState:
                 self.adopt_preview(preview)
             return history.preview
 
-    def known_attributes(self, module: nn.Module, submodules: bool = False) -> dict[str, Any]:
-        """Attributes that the preview knows: parameters, buffers, and attributes that hold constructor arguments.
+    def known_attributes(self, module: nn.Module) -> dict[str, Any]:
+        """Attributes of the real module that are known: parameters, buffers, submodules, and what does not depend on
+        the values to be inferred. Containers are those of the preview's template.
 
         Args:
             module: the lazy instance, which has this lazy state.
-            submodules: whether submodules are among them.
         """
         try:
             preview = self.preview_for(module)
         except NotMaterializedError:
             return {}
         root: Any = module if preview is None else preview.module
-        names = vars(root).keys() if preview is None else preview.template.constant_attributes & vars(root).keys()
-        constant = {name: vars(root)[name] for name in names}
-        return {**constant, **root._parameters, **root._buffers, **(root._modules if submodules else {})}
+        own = {name: value for name, value in vars(root).items() if name not in STRUCTURE}
+        return {**self.containers(), **own, **root._parameters, **root._buffers, **root._modules}
+
+    def containers(self) -> dict[str, Any]:
+        """Those of the known attributes that are lists, dicts and the like of the preview's template."""
+        return {} if self.history.preview is None else self.history.preview.containers("")
 
     def not_known_message(self, name: str) -> str:
         """Text of the error for an attribute that only the real module has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,16 +25,24 @@ def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
 
 
 def construct_preview(
-    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]
+    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], times: int = 1
 ) -> tuple[nn.Module, CopySources]:
-    """A module built on fakes, and the sources of the copies in it: the user's own modules and tensors.
+    """A module built on fakes, and the sources of the copies in it: the user's own objects.
+
+    Args:
+        recipe: the recipe of the lazy class.
+        given: constructor arguments, by name.
+        values: those of inferred parameters.
+        times: how many are built one after the other; the last is returned.
 
     Raises:
         Exception: whatever the constructor raises.
     """
-    return construct_on_fakes(
-        functools.partial(construct_new, recipe), given, derived(recipe, given, values), (recipe.wrapped,)
-    )
+
+    def construct(arguments: Mapping[str, Any]) -> nn.Module:
+        return [construct_new(recipe, arguments) for _ in range(times)][-1]
+
+    return construct_on_fakes(construct, given, derived(recipe, given, values), (recipe.wrapped,))
 
 
 def starting_values(names: list[str]) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
 from lazify._deferred.state import STATE_KEY, lazy_state
 from lazify._first_call.attempt import call, materialize_and_call, materialize_with
-from lazify._lazy_class.attributes import known_names, read_attribute, state_of
+from lazify._lazy_class.attributes import known_names, read_attribute, read_class_attribute, state_of
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.documentation import instance_html, instance_text
 from lazify._lazy_class.loading import load_from_state_dict
@@ -116,6 +116,10 @@ class LazyInstance(RecordsOperations):
         if isinstance(self, LazyInstance):  # its constructor has not run
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self, name)  # another thread has just materialized it: read the attribute of the real module
+
+    def _lazify_class_attribute(self, name: str, value: Any) -> Any:
+        state = lazy_state(cast("nn.Module", self))
+        return value if state is None else read_class_attribute(self, state, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "__class__":

@@ -121,24 +121,6 @@ def test_skip_dynamo():
         torch.compile(lambda x: hidden(x) * 2, backend="eager", fullgraph=True)(torch.zeros(1))
 
 
-def test_this_code_resolves_dotted_names():
-    seen = []
-
-    class Watched(nn.Module):
-        def __getattr__(self, name):
-            seen.append(inspect.currentframe().f_back.f_code)
-            raise AttributeError(name)
-
-    for follow in (
-        lambda m: m.get_submodule("a"),
-        lambda m: torch.func.functional_call(m, {"a.weight": torch.ones(1)}, ()),
-    ):
-        seen.clear()
-        with pytest.raises((AttributeError, KeyError)):
-            follow(Watched())
-        assert seen[0] in _torch.FOLLOWING_PATHS
-
-
 def test_without_symbolic_sizes():
     with _torch.FakeMode():
         fake = torch.empty(2, 3)
