@@ -8,6 +8,7 @@ recipe, constructor arguments  ->  build on fakes with several values of the unk
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
@@ -22,7 +23,7 @@ from lazify._inference.call_values import derived
 from lazify._inference.messages import format_values
 from lazify._inference.problem import SENTINELS
 from lazify._inference.trial_values import construct_preview, starting_values, unknown_names
-from lazify._isolation import CopySources
+from lazify._isolation import Constructor, CopySources
 from lazify._isolation.quiet import quiet
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import all_plain
@@ -32,7 +33,7 @@ from lazify._recipe.rules import Axis
 from lazify._recipe.torch_nn_table import KNOWN
 from lazify.errors import NotMaterializedError, compose
 
-__all__ = ["ComparedConstructions", "compare_constructions"]
+__all__ = ["ComparedConstructions", "compare_constructions", "first_construction"]
 
 #: The device of tensors without data.
 META = torch.device("meta")
@@ -68,20 +69,18 @@ def compare_constructions(recipe: Recipe, given: Mapping[str, Any]) -> ComparedC
         NotMaterializedError: if names of tensors or submodules depend on these values.
     """
     names = unknown_names(recipe, given)
-    values, module, sources = _first_construction(recipe, given, names)
+    values, module, sources = first_construction(recipe, given, names)
     tensor_names, agreement = _tensor_names(module), Agreement(module, sources)
     shared: set[int] = set()
     varied: set[str] = set()
-    least_cost = float("inf")
+    costs: list[float] = []
     for other_values in contrasting_values(recipe, given, values):
-        if least_cost > MOST_COST and max(_numbers(list(other_values.values())), default=0) >= LARGE:
+        if min(costs, default=0) > MOST_COST and max(_numbers(list(other_values.values())), default=0) >= LARGE:
             continue
-        start = time.thread_time()
         try:
-            other, other_sources = _construct(recipe, given, other_values)
+            other, other_sources = _construct(recipe, given, other_values, _timed(recipe, costs))
         except Exception:  # the class does not accept this value
             continue
-        least_cost = min(least_cost, time.thread_time() - start)
         if tensor_names != (other_names := _tensor_names(other)):
             differing = sorted({str(name) for name, *_ in set(tensor_names) ^ set(other_names)})
             lines = [("there or not", ", ".join(differing[:MOST_NAMES]))]
@@ -99,6 +98,18 @@ def compare_constructions(recipe: Recipe, given: Mapping[str, Any]) -> ComparedC
     held = [original for original, _ in sources.values() if isinstance(original, (nn.Module, torch.Tensor))]
     originals = {id(each) for original in held for each in _contents(original)}
     return ComparedConstructions(module, agreement, shared | originals)
+
+
+def _timed(recipe: Recipe, costs: list[float]) -> Constructor:
+    """Builds the module, and adds the seconds of processor time that it took to `costs`."""
+
+    def construct(arguments: Mapping[str, Any]) -> nn.Module:
+        start = time.thread_time()
+        module = construct_new(recipe, arguments)
+        costs.append(time.thread_time() - start)
+        return module
+
+    return construct
 
 
 def _vary_default(
@@ -122,8 +133,9 @@ def _build_again(
     It is the second of two that are built without bringing anything back between them: what is random, counted or
     depends on the time is not the same in both. (The constructors of torch's own classes are not like that.)
     """
+    make = functools.partial(construct_new, recipe)
     try:
-        again, sources = _construct(recipe, given, values, times=2)
+        again, sources = _construct(recipe, given, values, lambda arguments: [make(arguments), make(arguments)][1])
         agreement.compare(again, sources)
     except Exception:  # it takes its arguments, or a name in a registry, only once
         agreement.forget()
@@ -131,14 +143,14 @@ def _build_again(
     return _ids_inside(module) & _ids_inside(again)
 
 
-def _first_construction(
-    recipe: Recipe, given: Mapping[str, Any], names: list[str]
+def first_construction(
+    recipe: Recipe, given: Mapping[str, Any], names: list[str], construct: Constructor | None = None
 ) -> tuple[dict[str, Any], nn.Module, CopySources]:
-    """The first values that the constructor accepts, and the module built with them."""
+    """The first values that the constructor accepts, and the module built with them. See `construct_preview`."""
     failure: Exception | None = None
     for values in starting_values(names):
         try:
-            return (values, *_construct(recipe, given, values))
+            return (values, *_construct(recipe, given, values, construct))
         except Exception as error:
             failure = failure or error
     lines = [("a trial construction", f"{type(failure).__name__}: {failure}")]
@@ -146,7 +158,7 @@ def _first_construction(
 
 
 def _construct(
-    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], times: int = 1
+    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], construct: Constructor | None = None
 ) -> tuple[nn.Module, CopySources]:
     """A module without real tensors, and the sources of the copies in it: the user's own objects.
 
@@ -157,12 +169,12 @@ def _construct(
         Exception: whatever the constructor raises.
     """
     if recipe.wrapped not in KNOWN or not all_plain(given.values()):
-        return construct_preview(recipe, given, values, times)
+        return construct_preview(recipe, given, values, construct)
     arguments = derived(recipe, given, values)
     if "device" in given:
         arguments["device"] = META
     with quiet(), META, torch.enable_grad():
-        return construct_new(recipe, {**given, **arguments}), {}
+        return (construct or functools.partial(construct_new, recipe))({**given, **arguments}), {}
 
 
 def contrasting_values(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

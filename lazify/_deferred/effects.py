@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from lazify._deferred.operations import Operation, attached, converted
+from lazify._deferred.operations import Operation, attached, converted, has_setter
 from lazify._deferred.placeholders import Placeholder, convert, substitute
 from lazify._isolation import trial_copy
 from lazify._module_tree import PREVIEW_KEY, STATE_KEY, is_deferred, named_tensors, own_tensors, walk
@@ -157,6 +157,12 @@ def show(operation: Operation, target: nn.Module | None, context: PreviewContext
         context.preview.recording_paused = False
 
 
+def show_attribute(operation: Operation, target: nn.Module | None, context: PreviewContext) -> Any:
+    """The same for an attribute, unless the class of the module decides what becomes of it."""
+    decides = target is not None and has_setter(type(target), operation.args[0])
+    return None if decides else show(operation, target, context)
+
+
 def show_adopted(operation: Operation, target: nn.Module | None, _: PreviewContext) -> None:
     if target is not None:
         name, value, _ = operation.args
@@ -282,6 +288,13 @@ def adopt(operation: Operation, target: nn.Module, _: Any) -> None:
     name, value, before = operation.args
     if value != before or vars(target).get(name) == before:
         vars(target)[name] = value
+
+
+def fill_in(operation: Operation, target: nn.Module, _: Any) -> None:
+    """Set an attribute that the module does not have."""
+    name, value, _ = operation.args
+    if name not in vars(target):
+        setattr(target, name, value)
 
 
 def call_keeping_flags_of_user(operation: Operation, target: nn.Module, materialization: Any) -> Any:

@@ -27,7 +27,11 @@ from lazify._torch import (
 )
 from lazify.errors import compose
 
+#: How the errors of torch begin that say that an uninitialized tensor was used.
+NO_VALUES = "Attempted to use an uninitialized"
+
 __all__ = [
+    "NO_VALUES",
     "Placeholder",
     "TensorKind",
     "UserSettings",
@@ -102,7 +106,7 @@ class Placeholder:
         try:
             return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
         except ValueError as error:
-            if not str(error).startswith("Attempted to use an uninitialized"):
+            if not str(error).startswith(NO_VALUES):
                 raise
             raise ValueError(compose(str(error), fix="materialize(model, input)  # or one call, first")) from None
 

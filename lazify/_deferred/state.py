@@ -43,6 +43,8 @@ class History:
         preview: the preview of the real module's parameters and submodules; None until someone asks for them.
         owner: for a lazy instance inside the preview of another one: the lazy state of the other one, and the path
             of this instance in it; else None.
+        named: a module of a trial construction that has the names of the real one, and how many operations were
+            performed on it; None until an operation might be refused.
         copy_group: shared by a lazy instance and its copies, which start with the same values; None without copies.
     """
 
@@ -54,6 +56,7 @@ class History:
         self.preview: Preview | None = None
         self.owner: tuple[LazyState, str] | None = None
         self.copy_group: CopyGroup | None = None
+        self.named: tuple[nn.Module, int] | None = None
 
 
 class _EmptyHistory(History):

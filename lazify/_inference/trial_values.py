@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from lazify._inference.call_values import derived, is_derived
 from lazify._inference.problem import SENTINELS
-from lazify._isolation import CopySources, construct_on_fakes
+from lazify._isolation import Constructor, CopySources, construct_on_fakes
 from lazify._recipe.construction import construct_new
 from lazify._recipe.recipe import Recipe
 
@@ -25,7 +26,7 @@ def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
 
 
 def construct_preview(
-    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], times: int = 1
+    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], construct: Constructor | None = None
 ) -> tuple[nn.Module, CopySources]:
     """A module built on fakes, and the sources of the copies in it: the user's own objects.
 
@@ -33,15 +34,12 @@ def construct_preview(
         recipe: the recipe of the lazy class.
         given: constructor arguments, by name.
         values: those of inferred parameters.
-        times: how many are built one after the other; the last is returned.
+        construct: builds the module from all arguments, if not as usual.
 
     Raises:
         Exception: whatever the constructor raises.
     """
-
-    def construct(arguments: Mapping[str, Any]) -> nn.Module:
-        return [construct_new(recipe, arguments) for _ in range(times)][-1]
-
+    construct = construct or functools.partial(construct_new, recipe)
     return construct_on_fakes(construct, given, derived(recipe, given, values), (recipe.wrapped,))
 
 

@@ -57,8 +57,8 @@ class _Constructor(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         """The constructor with the lazified signature; to code inside a construction, looked up on the class, the
         original one: what reads the arguments of a constructor there (`save_hyperparameters`) finds all of them.
         """
-        under_way = construction_context.classes if instance is None and owner is not None else ()
-        if under_way and self.__name__ == "__init__" and any(issubclass(each, owner) for each in under_way):
+        under_way = () if instance is not None else construction_context.classes
+        if under_way and self.__name__ == "__init__" and any(issubclass(each, owner or object) for each in under_way):
             return getattr(self, ORIGINAL_KEY)
         return super().__get__(instance, owner)
 

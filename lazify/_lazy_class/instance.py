@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
+from lazify._deferred.refusals import refuse_at_once
 from lazify._deferred.state import STATE_KEY, lazy_state
 from lazify._first_call.attempt import call, materialize_and_call, materialize_with
 from lazify._lazy_class.attributes import known_names, read_attribute, read_class_attribute, state_of
@@ -99,6 +100,7 @@ class LazyInstance(RecordsOperations):
 
     def _lazify_perform(self, operation: Operation) -> Any:
         state = state_of(self)
+        refuse_at_once(operation, state)
         result = replay((operation,), cast("nn.Module", self), "instance", state)
         state.record(operation, result)
         return result
