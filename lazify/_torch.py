@@ -334,6 +334,13 @@ ALLOWED_ON_UNINITIALIZED = _private("torch.nn.UninitializedParameter._allowed_me
 without_torch_function = _private("torch._C.DisableTorchFunctionSubclass")
 
 
+def forget_hooks(tensor: torch.Tensor) -> None:
+    """Remove all hooks of a tensor, and the dicts that hold them: else torch takes the next ones for registered."""
+    with without_torch_function():
+        tensor._backward_hooks = None
+        tensor._post_accumulate_grad_hooks = None  # type: ignore[attr-defined]
+
+
 def without_symbolic_sizes(tensor: torch.Tensor) -> torch.Tensor:
     """Of a compiler's fake tensor, whose sizes may be symbols, a fake with sizes that are numbers."""
     if not isinstance(tensor, FakeTensor):

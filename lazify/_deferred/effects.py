@@ -235,7 +235,12 @@ class TrialContext(NamedTuple):
 
 
 def repeat(operation: Operation, target: nn.Module, _: TrialContext) -> None:
-    """Perform the operation with copies of its arguments."""
+    """Perform the operation with copies of its arguments.
+
+    A parameter that is tied to one of another lazy instance, which has no values yet, is left as it is.
+    """
+    if any(isinstance(each, Placeholder) for each in operation.args):
+        return
     getattr(target, operation.method)(*trial_copy(operation.args), **trial_copy(operation.kwargs))
 
 
@@ -277,6 +282,18 @@ def cast(operation: Operation, target: nn.Module, context: TrialContext) -> None
 
 
 def call(operation: Operation, target: nn.Module, _: Any) -> Any:
+    return operation.call_on(target)
+
+
+def call_and_tie(operation: Operation, target: nn.Module, _: Any) -> Any:
+    """Call the method. A placeholder of another lazy instance has the shape of the parameter that it replaces: that
+    instance is materialized, too, if the shape tells how.
+    """
+    for each in operation.args:
+        owner = each.owner() if isinstance(each, Placeholder) else None
+        replaced = target._parameters.get(operation.args[0])
+        if owner is not None and replaced is not None:
+            owner.materialize_for_tie(each, replaced)
     return operation.call_on(target)
 
 

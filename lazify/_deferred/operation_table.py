@@ -54,13 +54,16 @@ class Kind(NamedTuple):
 
 _KINDS = (
     # an attribute, set or deleted; `Module.__setattr__` registers parameters and submodules
-    Kind("__setattr__", effects.set_attribute, effects.show_attribute, effects.repeat, effects.call),
+    Kind("__setattr__", effects.set_attribute, effects.show_attribute, effects.repeat, effects.call_and_tie),
     Kind("__delattr__", effects.delete_attribute, effects.show_attribute, effects.repeat, effects.call),
     # a list or the like that the constructor makes, read by the user, who may change it
     Kind(ADOPT, effects.adopt_at_once, effects.show_adopted, effects.repeat_adopted, effects.adopt),
     Kind(FILL_IN, effects.adopt_at_once, effects.show_adopted, None, effects.fill_in),
     # a parameter, buffer or submodule
-    Kind("register_parameter", effects.register_parameter, effects.show_parameter, effects.repeat, effects.call),
+    Kind(
+        "register_parameter",
+        *(effects.register_parameter, effects.show_parameter, effects.repeat, effects.call_and_tie),
+    ),
     Kind(
         "register_buffer add_module register_module set_submodule",
         *(effects.attach, effects.show, effects.repeat, effects.call),
@@ -194,7 +197,7 @@ def _attribute_method(recorded: Callable[..., Any], of_object: Callable[..., Any
     @functools.wraps(recorded)
     def method(self: RecordsOperations, name: str, *value: Any) -> Any:
         is_registered = any(isinstance(each, (nn.Module, nn.Parameter)) for each in value)
-        callers = {sys._getframe(depth).f_code for depth in (1, 2)}  # a lazy instance has a method of its own between
+        callers = {sys._getframe(1).f_code, sys._getframe(2).f_code}  # a lazy instance has a method of its own between
         if recorded.__name__ == "__setattr__" and not callers.isdisjoint(getter_codes(type(self))):
             return self._lazify_perform(Operation(FILL_IN, (name, *value, None), {}))
         is_real = vars(self).keys().isdisjoint({STATE_KEY, PREVIEW_KEY})

@@ -23,7 +23,7 @@ from lazify._first_call.attempt import call, materialize_and_call, materialize_w
 from lazify._lazy_class.attributes import known_names, read_attribute, read_class_attribute, state_of
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.documentation import instance_html, instance_text
-from lazify._lazy_class.loading import load_from_state_dict
+from lazify._lazy_class.loading import load_from_state_dict, materialize_by_shape
 from lazify._lazy_class.pickling import pickle_reference, restore_state, saved_state, unpickle
 from lazify._recipe.recipe import Recipe
 from lazify._torch import DYNAMO_HOOK, tree_map_only, without_symbolic_sizes
@@ -86,6 +86,15 @@ class LazyInstance(RecordsOperations):
             return False
         materialize_with(replace(group.plan, module=module))
         return True
+
+    def materialize_for_tie(self, placeholder: Any, like: torch.Tensor) -> None:
+        """Materialize without a call, with the values that give a parameter the shape of another one, if it tells them.
+
+        Args:
+            placeholder: the placeholder of the parameter, which is tied to the other one.
+            like: the parameter of another module in whose place it is.
+        """
+        materialize_by_shape(cast("nn.Module", self), placeholder, like)
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool, *lists: list[str]

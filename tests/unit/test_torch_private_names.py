@@ -121,6 +121,21 @@ def test_skip_dynamo():
         torch.compile(lambda x: hidden(x) * 2, backend="eager", fullgraph=True)(torch.zeros(1))
 
 
+def test_forget_hooks():
+    tensor, log = torch.ones(1, requires_grad=True), []
+    for _ in range(2):
+        tensor.register_hook(lambda grad: log.append("grad"))
+        tensor.register_post_accumulate_grad_hook(lambda tensor: log.append("after"))
+        tensor.sum().backward()
+        assert log == ["grad", "after"]
+        log.clear()
+        _torch.forget_hooks(tensor)
+        assert tensor._backward_hooks is None
+        assert tensor._post_accumulate_grad_hooks is None
+        tensor.sum().backward()
+        assert not log
+
+
 def test_without_symbolic_sizes():
     with _torch.FakeMode():
         fake = torch.empty(2, 3)
