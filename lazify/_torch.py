@@ -127,14 +127,6 @@ GLOBAL_HOOKS: tuple[dict[int, Any], ...] = tuple(
     """.split()
 )
 
-#: The code of what follows dotted paths to submodules.
-FOLLOWING_PATHS = frozenset(
-    {
-        torch.nn.Module.get_submodule.__code__,
-        _private("torch.nn.utils._named_member_accessor.NamedMemberAccessor.get_submodule.__code__"),
-    }
-)
-
 #: The code of `torch.jit.trace` that reads the parameters of a module.
 _traced_module = _private("torch.jit._trace.TracedModule.__init__")
 JIT_TRACES = None if isinstance(_traced_module, _Missing) else inspect.unwrap(_traced_module).__code__
@@ -292,9 +284,7 @@ def set_versions(tensors: tuple[torch.Tensor, ...], versions: tuple[int, ...]) -
 
 def is_fx_tracing(*arguments: Any) -> bool:
     """Whether torch.fx traces this call: it has exchanged `nn.Module.__call__`, and hands proxies in."""
-    if torch.nn.Module.__call__ is MODULE_CALL:
-        return False
-    return any(isinstance(each, torch.fx.Proxy) for each in arguments)
+    return torch.nn.Module.__call__ is not MODULE_CALL and any(isinstance(each, torch.fx.Proxy) for each in arguments)
 
 
 def is_made_here(tensor: torch.Tensor) -> bool:
@@ -344,6 +334,15 @@ ALLOWED_ON_UNINITIALIZED = _private("torch.nn.UninitializedParameter._allowed_me
 
 #: () -> a context in which tensor subclasses are handled as plain tensors.
 without_torch_function = _private("torch._C.DisableTorchFunctionSubclass")
+
+
+def forget_hooks(tensor: torch.Tensor) -> None:
+    """Remove all hooks of a tensor, and the dicts that hold them: else torch takes the next ones for registered."""
+    with without_torch_function():
+        for name in ("_backward_hooks", "_post_accumulate_grad_hooks"):
+            if (hooks := getattr(tensor, name)) is not None:
+                hooks.clear()  # torch may still hold it
+                setattr(tensor, name, None)
 
 
 def without_symbolic_sizes(tensor: torch.Tensor) -> torch.Tensor:

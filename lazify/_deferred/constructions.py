@@ -8,19 +8,22 @@ recipe, constructor arguments  ->  build on fakes with several values of the unk
 from __future__ import annotations
 
 import contextlib
+import functools
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
 
+from lazify._deferred.agreement import Agreement
 from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.placeholders import rank_of
 from lazify._inference.call_values import derived
 from lazify._inference.messages import format_values
 from lazify._inference.problem import SENTINELS
 from lazify._inference.trial_values import construct_preview, starting_values, unknown_names
-from lazify._isolation import CopySources
+from lazify._isolation import Constructor, CopySources
 from lazify._isolation.quiet import quiet
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import all_plain
@@ -30,12 +33,16 @@ from lazify._recipe.rules import Axis
 from lazify._recipe.torch_nn_table import KNOWN
 from lazify.errors import NotMaterializedError, compose
 
-__all__ = ["ComparedConstructions", "compare_constructions"]
+__all__ = ["ComparedConstructions", "compare_constructions", "first_construction"]
 
 #: The device of tensors without data.
 META = torch.device("meta")
-#: How many numbers are tried for one unknown parameter.
-MOST_NUMBERS = 12
+#: How many numbers are tried for one unknown parameter, and how many of them because of numbers in the code.
+MOST_NUMBERS, MOST_LIMITS = 14, 3
+#: A number on the other side of most limits (`dim // 64`), as highly divisible as the others.
+LARGE = 720
+#: Seconds of processor time that a construction may take, for large numbers to be tried: it may loop over them.
+MOST_COST = 0.1
 #: How many differing names an error shows.
 MOST_NAMES = 8
 
@@ -45,15 +52,13 @@ class ComparedConstructions(NamedTuple):
 
     Attributes:
         module: the module, with the user's own modules and tensors in it.
-        size_dependent_attributes: path of a submodule -> its attributes that differ between constructions.
-        constant_attributes: attributes of the module itself that hold constructor arguments, the same in all.
+        agreement: the attributes that are the same in all, of the module and its submodules.
         user_ids: ids of modules and tensors in it that belong to the user: constructor arguments, and what several
             constructions share (defaults, globals, what a cache holds).
     """
 
     module: nn.Module
-    size_dependent_attributes: dict[str, set[str]]
-    constant_attributes: frozenset[str]
+    agreement: Agreement
     user_ids: set[int]
 
 
@@ -64,14 +69,16 @@ def compare_constructions(recipe: Recipe, given: Mapping[str, Any]) -> ComparedC
         NotMaterializedError: if names of tensors or submodules depend on these values.
     """
     names = unknown_names(recipe, given)
-    values, module, sources = _first_construction(recipe, given, names)
-    tensor_names = _tensor_names(module)
-    size_dependent: dict[str, set[str]] = {}
+    values, module, sources = first_construction(recipe, given, names)
+    tensor_names, agreement = _tensor_names(module), Agreement(module, sources)
     shared: set[int] = set()
     varied: set[str] = set()
-    for other_values in (*contrasting_values(recipe, given, values), values):
+    costs: list[float] = []
+    for other_values in contrasting_values(recipe, given, values):
+        if min(costs, default=0) > MOST_COST and max(_numbers(list(other_values.values())), default=0) >= LARGE:
+            continue
         try:
-            other, _ = _construct(recipe, given, other_values)
+            other, other_sources = _construct(recipe, given, other_values, _timed(recipe, costs))
         except Exception:  # the class does not accept this value
             continue
         if tensor_names != (other_names := _tensor_names(other)):
@@ -79,62 +86,109 @@ def compare_constructions(recipe: Recipe, given: Mapping[str, Any]) -> ComparedC
             lines = [("there or not", ", ".join(differing[:MOST_NAMES]))]
             lines += [("compared", format_values(values)), ("with", format_values(other_values))]
             raise _names_unknown_error(recipe, names, lines)
-        _note_size_dependent(module, other, size_dependent)
+        agreement.compare(other, other_sources)
         varied |= {name for name in values if name not in other_values or other_values[name] != values[name]}
         shared |= _ids_inside(module) & _ids_inside(other)
-    for name in recipe.defaulted - given.keys():  # attributes that depend on a default which the call may refuse
-        with contextlib.suppress(Exception):
-            other, _ = construct_preview(recipe, given, {**values, name: SENTINELS[0]})
-            _note_size_dependent(module, other, size_dependent)
+    defaulted = recipe.defaulted - given.keys()
+    varied |= {name for name in defaulted if _vary_default(recipe, given, values, name, agreement)}
+    shared |= _build_again(recipe, given, values, module, agreement)
+    if not varied.issuperset({*names, *defaulted}):
+        agreement.forget()
     _replace_copies(module, sources)
-    originals = {id(each) for original, _ in sources.values() for each in _contents(original)}
-    constant: frozenset[str] = frozenset()
-    if varied.issuperset(names):
-        constant = _constant_attributes(module, recipe, given, size_dependent.get("", set()))
-    return ComparedConstructions(module, size_dependent, constant, shared | originals)
+    held = [original for original, _ in sources.values() if isinstance(original, (nn.Module, torch.Tensor))]
+    originals = {id(each) for original in held for each in _contents(original)}
+    return ComparedConstructions(module, agreement, shared | originals)
 
 
-def _first_construction(
-    recipe: Recipe, given: Mapping[str, Any], names: list[str]
+def _timed(recipe: Recipe, costs: list[float]) -> Constructor:
+    """Builds the module, and adds the seconds of processor time that it took to `costs`."""
+
+    def construct(arguments: Mapping[str, Any]) -> nn.Module:
+        start = time.thread_time()
+        module = construct_new(recipe, arguments)
+        costs.append(time.thread_time() - start)
+        return module
+
+    return construct
+
+
+def _vary_default(
+    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], name: str, agreement: Agreement
+) -> bool:
+    """Compare with another value of a parameter whose default the call may refuse; whether the class accepts any."""
+    default = recipe.original_signature.parameters[name].default
+    for number in (SENTINELS[0], *(factor * each for each in _numbers(default) for factor in (2, 4)), 1):
+        if number != default:
+            with contextlib.suppress(Exception):
+                agreement.compare(*_construct(recipe, given, {**values, name: number}))
+                return True
+    return False
+
+
+def _build_again(
+    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], module: nn.Module, agreement: Agreement
+) -> set[int]:
+    """Compare with a module of the same values; the ids of modules and tensors that both have.
+
+    It is the second of two that are built without bringing anything back between them: what is random, counted or
+    depends on the time is not the same in both. (The constructors of torch's own classes are not like that.)
+    """
+    make = functools.partial(construct_new, recipe)
+    try:
+        again, sources = _construct(recipe, given, values, lambda arguments: [make(arguments), make(arguments)][1])
+        agreement.compare(again, sources)
+    except Exception:  # it takes its arguments, or a name in a registry, only once
+        agreement.forget()
+        again, _ = _construct(recipe, given, values)
+    return _ids_inside(module) & _ids_inside(again)
+
+
+def first_construction(
+    recipe: Recipe, given: Mapping[str, Any], names: list[str], construct: Constructor | None = None
 ) -> tuple[dict[str, Any], nn.Module, CopySources]:
-    """The first values that the constructor accepts, and the module built with them."""
+    """The first values that the constructor accepts, and the module built with them. See `construct_preview`."""
     failure: Exception | None = None
     for values in starting_values(names):
         try:
-            return (values, *_construct(recipe, given, values))
+            return (values, *_construct(recipe, given, values, construct))
         except Exception as error:
             failure = failure or error
     lines = [("a trial construction", f"{type(failure).__name__}: {failure}")]
     raise _names_unknown_error(recipe, names, lines) from failure
 
 
-def _construct(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[nn.Module, CopySources]:
-    """A module without real tensors, and the sources of the copies in it: the user's own modules and tensors.
+def _construct(
+    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], construct: Constructor | None = None
+) -> tuple[nn.Module, CopySources]:
+    """A module without real tensors, and the sources of the copies in it: the user's own objects.
 
-    The constructors of torch's own classes have no effect on anything else: they need no fakes and no snapshot.
+    The constructors of torch's own classes have no effect on anything else: they need no fakes and no snapshot. For
+    the arguments, see `construct_preview`.
 
     Raises:
         Exception: whatever the constructor raises.
     """
     if recipe.wrapped not in KNOWN or not all_plain(given.values()):
-        return construct_preview(recipe, given, values)
+        return construct_preview(recipe, given, values, construct)
     arguments = derived(recipe, given, values)
     if "device" in given:
         arguments["device"] = META
     with quiet(), META, torch.enable_grad():
-        return construct_new(recipe, {**given, **arguments}), {}
+        return (construct or functools.partial(construct_new, recipe))({**given, **arguments}), {}
 
 
 def contrasting_values(recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Values that may take another branch in the constructor.
 
-    Other numbers; numbers equal to an argument (`if a != b:`) or to a multiple of one; the default.
+    Other numbers, a large one too; numbers equal to an argument (`if a != b:`) or to a multiple of one; twice the
+    numbers in the code of the constructor (`if dim > 1024:`); the default.
     """
     parameters = recipe.original_signature.parameters
     defaults = [p.default for p in parameters.values() if p.default is not p.empty]
     known = dict.fromkeys(number for each in (*given.values(), *defaults) for number in _numbers(each))
     multiples = [factor * number for factor in (4, 2) for number in known]  # `if in_channels != 4 * width:`
-    numbers = dict.fromkeys([*SENTINELS[:2], *known, *multiples][:MOST_NUMBERS])
+    limits = [2 * number for number in _numbers_in_code(recipe)]
+    numbers = dict.fromkeys([*SENTINELS[:2], LARGE, *limits, *known, *multiples][:MOST_NUMBERS])
     for name in values:
         for number in numbers:
             if number != values[name]:
@@ -153,6 +207,12 @@ def _numbers(value: Any) -> Iterator[int]:
             yield from _numbers(each)
     elif isinstance(value, int) and not isinstance(value, bool) and value > 0:
         yield value
+
+
+def _numbers_in_code(recipe: Recipe) -> list[int]:
+    """The positive integers in the code of a constructor, a few of the greatest."""
+    constants = getattr(getattr(recipe.original_init, "__code__", None), "co_consts", ())
+    return sorted({n for n in _numbers(list(constants)) if 1 < n < 3 * LARGE}, reverse=True)[:MOST_LIMITS]
 
 
 def _names_unknown_error(recipe: Recipe, names: list[str], lines: list[tuple[str, str]]) -> NotMaterializedError:
@@ -187,44 +247,6 @@ def _tensor_names(root: nn.Module) -> list[tuple[Any, ...]]:
             rank = None if tensor is None else rank_of(tensor)
             found.append((tensor_path, first_path, rank, name in module._non_persistent_buffers_set))
     return found
-
-
-def _note_size_dependent(one: nn.Module, other: nn.Module, size_dependent: dict[str, set[str]]) -> None:
-    """Add to `size_dependent` the attributes that differ between two modules, and those that are tensors.
-
-    (A tensor of a module built on fakes has no values.)
-    """
-    for (path, one_inside), (_, other_inside) in zip(walk(one), walk(other), strict=True):
-        for name, value in vars(one_inside).items():
-            other_value = vars(other_inside).get(name)
-            same = _is_plain(other_value) and value == other_value
-            if isinstance(value, torch.Tensor) or (_is_plain(value) and not same):
-                size_dependent.setdefault(path, set()).add(name)
-
-
-def _constant_attributes(
-    module: nn.Module, recipe: Recipe, given: Mapping[str, Any], size_dependent: set[str]
-) -> frozenset[str]:
-    """Attributes with the name of a constructor parameter that hold its argument, or a tuple that repeats it.
-
-    (A computed attribute may be equal for all values that were tried, and yet differ for others: `max(1, dim // 64)`.)
-    """
-
-    def is_argument(name: str, value: Any) -> bool:
-        argument = given.get(name, recipe.original_signature.parameters[name].default)
-        repeated = isinstance(value, tuple) and len(value) > 0 and all(each == argument for each in value)
-        return bool(value == argument) or repeated
-
-    names = (recipe.original_signature.parameters.keys() & vars(module).keys()) - size_dependent
-    plain = {name: value for name in names if _is_plain(value := vars(module)[name], lists=False)}
-    return frozenset(name for name, value in plain.items() if is_argument(name, value))
-
-
-def _is_plain(value: Any, lists: bool = True) -> bool:
-    """Whether the value is a number, a text, a dtype, a device or None, or consists of these."""
-    if isinstance(value, tuple) or (lists and isinstance(value, list)):
-        return all(_is_plain(each, lists) for each in value)
-    return isinstance(value, (int, float, complex, str, torch.dtype, torch.device, type(None)))
 
 
 # ---------------------------------------------------------------------------------------------

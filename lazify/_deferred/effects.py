@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from lazify._deferred.operations import Operation, attached, converted
+from lazify._deferred.operations import Operation, attached, converted, has_setter
 from lazify._deferred.placeholders import Placeholder, convert, substitute
 from lazify._isolation import trial_copy
 from lazify._module_tree import PREVIEW_KEY, STATE_KEY, is_deferred, named_tensors, own_tensors, walk
@@ -61,6 +61,12 @@ def delete_attribute(operation: Operation, module: Any, state: Any) -> None:
         if name not in state.known_attributes(module):
             raise NotMaterializedError(state.not_known_message(name)) from None
     vars(module).pop(name, None)
+
+
+def adopt_at_once(operation: Operation, module: Any, state: Any) -> None:
+    """Let a lazy instance have the list, dict or set that the user has read."""
+    name, value, _ = operation.args
+    vars(state.attached())[name] = vars(module)[name] = value
 
 
 def register_parameter(operation: Operation, module: Any, state: Any) -> Any:
@@ -149,6 +155,18 @@ def show(operation: Operation, target: nn.Module | None, context: PreviewContext
         context.preview.recording_paused = False
 
 
+def show_attribute(operation: Operation, target: nn.Module | None, context: PreviewContext) -> Any:
+    """The same for an attribute, unless the class of the module decides what becomes of it."""
+    decides = target is not None and has_setter(type(target), operation.args[0])
+    return None if decides else show(operation, target, context)
+
+
+def show_adopted(operation: Operation, target: nn.Module | None, _: PreviewContext) -> None:
+    if target is not None:
+        name, value, _ = operation.args
+        vars(target)[name] = value
+
+
 def show_parameter(operation: Operation, target: nn.Module | None, context: PreviewContext) -> Any:
     _refuse_placeholder(operation, context.preview)
     return show(operation, target, context)
@@ -215,8 +233,20 @@ class TrialContext(NamedTuple):
 
 
 def repeat(operation: Operation, target: nn.Module, _: TrialContext) -> None:
-    """Perform the operation with copies of its arguments."""
+    """Perform the operation with copies of its arguments.
+
+    A parameter that is tied to one of another lazy instance, which has no values yet, is left as it is.
+    """
+    if any(isinstance(each, Placeholder) for each in operation.args):
+        return
     getattr(target, operation.method)(*trial_copy(operation.args), **trial_copy(operation.kwargs))
+
+
+def repeat_adopted(operation: Operation, target: nn.Module, _: TrialContext) -> None:
+    """Put a copy of a list, dict or set that the user has changed into its place."""
+    name, value, before = operation.args
+    if value != before:
+        vars(target)[name] = trial_copy(value)
 
 
 def register_for_trial(operation: Operation, target: nn.Module, context: TrialContext) -> None:
@@ -251,6 +281,35 @@ def cast(operation: Operation, target: nn.Module, context: TrialContext) -> None
 
 def call(operation: Operation, target: nn.Module, _: Any) -> Any:
     return operation.call_on(target)
+
+
+def call_and_tie(operation: Operation, target: nn.Module, _: Any) -> Any:
+    """Call the method. A placeholder of another lazy instance has the shape of the parameter that it replaces: that
+    instance is materialized, too, if the shape tells how.
+    """
+    for each in operation.args:
+        owner = each.owner() if isinstance(each, Placeholder) else None
+        replaced = target._parameters.get(operation.args[0])
+        if owner is not None and replaced is not None:
+            owner.materialize_for_tie(each, replaced)
+    return operation.call_on(target)
+
+
+def adopt(operation: Operation, target: nn.Module, _: Any) -> None:
+    """Replace a list, dict or set of the constructor by the one that the user has read, and perhaps changed.
+
+    If it has other contents than were shown, and the user changed nothing, it stays.
+    """
+    name, value, before = operation.args
+    if value != before or vars(target).get(name) == before:
+        vars(target)[name] = value
+
+
+def fill_in(operation: Operation, target: nn.Module, _: Any) -> None:
+    """Set an attribute that the module does not have."""
+    name, value, _ = operation.args
+    if name not in vars(target):
+        setattr(target, name, value)
 
 
 def call_keeping_flags_of_user(operation: Operation, target: nn.Module, materialization: Any) -> Any:

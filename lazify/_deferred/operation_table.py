@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -16,14 +17,21 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from lazify._deferred import effects
-from lazify._deferred.operations import Operation, conversion_from_closure
-from lazify._module_tree import submodule
+from lazify._deferred.agreement import fresh
+from lazify._deferred.operations import Operation, conversion_from_closure, getter_codes, has_setter
+from lazify._deferred.placeholders import NO_VALUES
+from lazify._module_tree import PREVIEW_KEY, STATE_KEY, submodule
 from lazify._torch import methods_of_modules
+from lazify.errors import NotMaterializedError
 
 __all__ = ["TABLE", "RecordsOperations", "own_methods", "replay"]
 
 #: What an operation does to a module, from the operation, the module and the context that its column documents.
 Effect: TypeAlias = "Callable[[Any, Any, Any], Any]"
+
+#: Operations that are no methods: a container of the real module is replaced by the one that the user has read; an
+#: attribute that a property's getter did not find is set, unless the real module has it.
+ADOPT, FILL_IN = "adopt", "fill_in"
 
 
 class Kind(NamedTuple):
@@ -46,10 +54,16 @@ class Kind(NamedTuple):
 
 _KINDS = (
     # an attribute, set or deleted; `Module.__setattr__` registers parameters and submodules
-    Kind("__setattr__", effects.set_attribute, effects.show, effects.repeat, effects.call),
-    Kind("__delattr__", effects.delete_attribute, effects.show, effects.repeat, effects.call),
+    Kind("__setattr__", effects.set_attribute, effects.show_attribute, effects.repeat, effects.call_and_tie),
+    Kind("__delattr__", effects.delete_attribute, effects.show_attribute, effects.repeat, effects.call),
+    # a list or the like that the constructor makes, read by the user, who may change it
+    Kind(ADOPT, effects.adopt_at_once, effects.show_adopted, effects.repeat_adopted, effects.adopt),
+    Kind(FILL_IN, effects.adopt_at_once, effects.show_adopted, None, effects.fill_in),
     # a parameter, buffer or submodule
-    Kind("register_parameter", effects.register_parameter, effects.show_parameter, effects.repeat, effects.call),
+    Kind(
+        "register_parameter",
+        *(effects.register_parameter, effects.show_parameter, effects.repeat, effects.call_and_tie),
+    ),
     Kind(
         "register_buffer add_module register_module set_submodule",
         *(effects.attach, effects.show, effects.repeat, effects.call),
@@ -128,6 +142,16 @@ class RecordsOperations:
         """Perform an operation as far as possible, record it, and return what the method of `nn.Module` returns."""
         raise NotImplementedError
 
+    def _lazify_adopt(self, name: str, container: Any) -> Any:
+        """An attribute that is a list, dict or set, for the user: what he does to it holds for the real module."""
+        adopted = fresh(container)
+        self._lazify_perform(Operation(ADOPT, (name, adopted, container), {}))
+        return adopted
+
+    def _lazify_class_attribute(self, name: str, value: Any) -> Any:
+        """The value of an attribute that the class has, too, with this value there."""
+        raise NotImplementedError
+
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """Save as the class does, without detaching placeholders: `detach` may count as a use of their values."""
         before = set(destination)
@@ -162,8 +186,41 @@ def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-for _name, _method in methods_of_modules(TABLE.keys() - {*CLASS_DEFINED, "load_state_dict"}).items():
+for _name, _method in methods_of_modules(TABLE.keys() - {*CLASS_DEFINED, ADOPT, FILL_IN, "load_state_dict"}).items():
     setattr(RecordsOperations, _name, _recorded(_method))
+
+
+def _attribute_method(recorded: Callable[..., Any], of_object: Callable[..., Any]) -> Callable[..., Any]:
+    """`__setattr__` or `__delattr__`: code of the class, as a property's setter, runs at once, and only there.
+
+    What it sets is recorded. If it needs the real module, it waits for that.
+    """
+
+    @functools.wraps(recorded)
+    def method(self: RecordsOperations, name: str, *value: Any) -> Any:
+        is_registered = any(isinstance(each, (nn.Module, nn.Parameter)) for each in value)
+        callers = {sys._getframe(1).f_code, sys._getframe(2).f_code}  # a lazy instance has a method of its own between
+        if recorded.__name__ == "__setattr__" and not callers.isdisjoint(getter_codes(type(self))):
+            return self._lazify_perform(Operation(FILL_IN, (name, *value, None), {}))
+        is_real = vars(self).keys().isdisjoint({STATE_KEY, PREVIEW_KEY})
+        if is_registered or is_real or self._recording_paused or not has_setter(type(self), name):
+            return recorded(self, name, *value)
+        preview, path = vars(self).get(PREVIEW_KEY, (None, ""))
+        state = vars(self)[STATE_KEY] if preview is None else preview.state
+        before = len(state.history.operations)
+        try:
+            return of_object(self, name, *value)
+        except (NotMaterializedError, ValueError) as error:
+            needs_values = isinstance(error, NotMaterializedError) or str(error).startswith(NO_VALUES)
+            if len(state.history.operations) > before or not needs_values:
+                raise
+        return state.record(Operation(recorded.__name__, (name, *value), {}, path=path))
+
+    return method
+
+
+for _name, _by_object in (("__setattr__", object.__setattr__), ("__delattr__", object.__delattr__)):
+    setattr(RecordsOperations, _name, _attribute_method(getattr(RecordsOperations, _name), _by_object))
 
 
 def own_methods(cls: type[nn.Module]) -> dict[str, Callable[..., Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import CodeType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 
 from lazify._module_tree import own_tensors, walk
 
-__all__ = ["Operation", "attached", "conversion_from_closure", "converted"]
+__all__ = ["Operation", "attached", "conversion_from_closure", "converted", "getter_codes", "has_setter"]
 
 
 @dataclass(eq=False)
@@ -48,6 +49,18 @@ class Operation:
     def call_base_on(self, target: nn.Module) -> Any:
         """Call the method of `nn.Module`, which runs no code of the target's class."""
         return getattr(nn.Module, self.method)(target, *self.args, **self.kwargs)
+
+
+def has_setter(cls: type, name: str) -> bool:
+    """Whether setting an attribute runs code of the class: a property's setter, or that of another descriptor."""
+    found = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+    return hasattr(type(found), "__set__") and not isinstance(found, (GetSetDescriptorType, MemberDescriptorType))
+
+
+def getter_codes(cls: type) -> set[CodeType]:
+    """The code of the getters of a class's properties."""
+    properties = [each for base in cls.__mro__ for each in vars(base).values() if isinstance(each, property)]
+    return {code for each in properties if (code := getattr(each.fget, "__code__", None)) is not None}
 
 
 def converted(conversion: Operation, tensor: Any) -> Any:

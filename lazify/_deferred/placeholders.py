@@ -9,6 +9,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from types import MethodType
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -16,18 +17,26 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils import swap_tensors
+from torch.utils.hooks import RemovableHandle
 
 from lazify._nested import PLAIN
 from lazify._torch import (
     ALLOWED_ON_UNINITIALIZED,
     active_fake_mode,
+    forget_hooks,
     is_shared_with_autograd,
     unset_fake_mode,
     without_torch_function,
 )
 from lazify.errors import compose
 
+#: Attribute of a placeholder that holds hooks for the real tensor, by the ids of their handles.
+WAITING_HOOKS = "waiting_hooks"
+#: How the errors of torch begin that say that an uninitialized tensor was used.
+NO_VALUES = "Attempted to use an uninitialized"
+
 __all__ = [
+    "NO_VALUES",
     "Placeholder",
     "TensorKind",
     "UserSettings",
@@ -36,6 +45,7 @@ __all__ = [
     "convert",
     "kind_of",
     "new_placeholder",
+    "pass_hooks_on",
     "revert",
     "substitute",
     "swap_in",
@@ -102,7 +112,7 @@ class Placeholder:
         try:
             return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
         except ValueError as error:
-            if not str(error).startswith("Attempted to use an uninitialized"):
+            if not str(error).startswith(NO_VALUES):
                 raise
             raise ValueError(compose(str(error), fix="materialize(model, input)  # or one call, first")) from None
 
@@ -137,6 +147,16 @@ def _type(placeholder: Any, dtype: Any = None) -> Any:
     return placeholder.to(dtype)
 
 
+def _register_hook(method: str, placeholder: Any, hook: Callable[..., Any]) -> RemovableHandle:
+    """Keep a hook for the real tensor, which gets it when the placeholder becomes that."""
+    if not placeholder.requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    waiting = placeholder.__dict__.setdefault(WAITING_HOOKS, OrderedDict())
+    handle = RemovableHandle(waiting)
+    waiting[handle.id] = (method, hook, handle)
+    return handle
+
+
 #: Functions of torch -> what they do with a placeholder.
 _OVERRIDES: Mapping[Any, Callable[..., Any]] = {
     torch.Tensor.requires_grad_: _requires_grad_,
@@ -144,6 +164,8 @@ _OVERRIDES: Mapping[Any, Callable[..., Any]] = {
     torch.Tensor.size: _size,
     torch.Tensor.bfloat16: lambda placeholder: placeholder.to(torch.bfloat16),
     torch.Tensor.type: _type,
+    torch.Tensor.register_hook: partial(_register_hook, "register_hook"),
+    torch.Tensor.register_post_accumulate_grad_hook: partial(_register_hook, "register_post_accumulate_grad_hook"),
     torch.is_complex: lambda placeholder: placeholder.dtype.is_complex,
     torch.is_floating_point: lambda placeholder: placeholder.dtype.is_floating_point,
 }
@@ -220,6 +242,10 @@ def as_placeholder(tensor: Any, default_requires_grad: bool) -> Any:
 Substitutes: TypeAlias = "Mapping[int, tuple[Any, Any]]"
 
 
+#: Attributes of a placeholder that the user has not set.
+_OWN_ATTRIBUTES = {*Placeholder.__annotations__, WAITING_HOOKS, "persistent", "_is_buffer"}
+
+
 class UserSettings(NamedTuple):
     """State of a placeholder before it becomes the real tensor: to keep the user's settings, and for `revert`.
 
@@ -238,8 +264,28 @@ class UserSettings(NamedTuple):
     def own(self) -> Iterator[tuple[str, Any]]:
         """Names and values of attributes that the user has set."""
         for name, value in self.attributes.items():
-            if name not in ("owner", "default_requires_grad", "rank", "rank_was_read", "persistent", "_is_buffer"):
+            if name not in _OWN_ATTRIBUTES:
                 yield name, value
+
+
+def pass_hooks_on(real: Any, before: UserSettings) -> Iterator[Callable[[], object]]:
+    """Register the hooks of a placeholder on the tensor that it has become; what undoes that.
+
+    The handles that the user has then remove them there.
+    """
+    flag = real.requires_grad
+    for method, hook, handle in list(before.attributes.get(WAITING_HOOKS, {}).values()):
+        real.requires_grad = True  # it did when the user registered the hook
+        made = getattr(real, method)(hook)
+        waiting = handle.hooks_dict_ref, handle.id
+        handle.hooks_dict_ref, handle.id = made.hooks_dict_ref, made.id
+        yield partial(_take_back, real, handle, waiting)
+    real.requires_grad = flag
+
+
+def _take_back(real: Any, handle: RemovableHandle, waiting: tuple[Any, int]) -> None:
+    forget_hooks(real)
+    handle.hooks_dict_ref, handle.id = waiting
 
 
 def choice(placeholder: Any) -> UserSettings:

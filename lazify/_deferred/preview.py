@@ -130,6 +130,10 @@ class Preview:
         for placeholder in self.placeholders.values():
             placeholder.owner = reference
 
+    def containers(self, path: str) -> dict[str, Any]:
+        """The lists, dicts and the like that a module will have, none of which is anybody's yet."""
+        return self.template.containers.get(path, {})
+
     def submodules(self) -> Iterator[tuple[str, nn.Module]]:
         """Paths and submodules that record operations: `PreviewSubmodule`s, and lazy instances inside."""
         if self.module is not None and self.module._modules:

@@ -6,11 +6,13 @@ lazy.conv.eval()  ->  Operation("eval", path="conv") in the history of `lazy`  -
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
 from torch import nn
 
+from lazify._deferred.class_attributes import class_attributes
 from lazify._deferred.operation_table import RecordsOperations, own_methods
 from lazify._deferred.operations import Operation
 from lazify._module_tree import PREVIEW_KEY
@@ -62,10 +64,18 @@ class PreviewSubmodule(RecordsOperations):
         raise NotMaterializedError(self._lazify_message("copied"))
 
     def __getattr__(self, name: str) -> Any:
-        try:
+        with suppress(AttributeError):
             return super().__getattr__(name)  # type: ignore[misc]
-        except AttributeError:
-            raise NotMaterializedError(self._lazify_message(f"asked for {name!r}")) from None
+        preview, path = vars(self)[PREVIEW_KEY]
+        if name in preview.containers(path):
+            return self._lazify_adopt(name, preview.containers(path)[name])
+        raise NotMaterializedError(self._lazify_message(f"asked for {name!r}"))
+
+    def _lazify_class_attribute(self, name: str, value: Any) -> Any:
+        preview, path = vars(self)[PREVIEW_KEY]
+        if name in preview.containers(path) or name in preview.template.open.get(path, ()):
+            return self.__getattr__(name)
+        return value
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(?)"
@@ -117,7 +127,7 @@ def preview_class(cls: type[nn.Module]) -> type[nn.Module]:
     found = _preview_classes.get(id(cls))
     if found is None:
         names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-        namespace = {**names, **own_methods(cls)}
+        namespace = {**class_attributes(cls), **names, **own_methods(cls)}
         found = _preview_classes[id(cls)] = subclass_without_hooks(
             type(cls), cls.__name__, (PreviewSubmodule, cls), namespace
         )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from lazify._deferred.agreement import STRUCTURE
 from lazify._deferred.constructions import compare_constructions
 from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.placeholders import TensorKind, kind_of
@@ -29,28 +30,28 @@ MOST_TEMPLATES = 64
 
 
 class Template(NamedTuple):
-    """A module from a trial construction, without what depends on the values to be inferred.
+    """A module from a trial construction, without what may depend on the values to be inferred.
 
     Attributes:
         modules: its submodules by path, the module itself under the empty path; without those of the user, and
             without submodules of lazy instances.
         tensors: path, tensor and its kind, of the tensors in these modules, without those of the user.
-        constant_attributes: attributes of the module itself that hold constructor arguments, whatever values are
-            inferred (`stride`, `out_channels`).
-        size_dependent_attributes: attributes of the module itself that depend on the values.
+        containers: path of a module -> its lists, dicts and the like that are the same in all trial constructions.
+            They are not in the modules: who reads one gets one of his own.
+        open: path of a module -> its attributes that only the real module has.
         user_ids: ids of modules and tensors in it that belong to the user.
         is_shared: whether other instances get the template, too: a preview then takes a copy of its modules.
     """
 
     modules: dict[str, nn.Module]
     tensors: list[tuple[str, torch.Tensor, TensorKind]]
-    constant_attributes: frozenset[str]
-    size_dependent_attributes: frozenset[str]
+    containers: dict[str, dict[str, Any]]
+    open: dict[str, set[str]]
     user_ids: set[int]
     is_shared: bool
 
 
-EMPTY_TEMPLATE = Template({}, [], frozenset(), frozenset(), set(), False)
+EMPTY_TEMPLATE = Template({}, [], {}, {}, set(), False)
 
 
 def template_of(recipe: Recipe, given: Mapping[str, Any], templates: dict[Any, Template]) -> Template:
@@ -77,35 +78,43 @@ def _typed(value: Any) -> Any:
 
 def _new_template(recipe: Recipe, given: Mapping[str, Any], may_share: bool) -> Template:
     compared = compare_constructions(recipe, given)
-    users, dependent = compared.user_ids, compared.size_dependent_attributes
+    users, agreement = compared.user_ids, compared.agreement
     inside = dict(walk(compared.module))
     modules = {
         path: each for path, each in inside.items() if id(each) not in users and not isinstance(each, RecordsOperations)
     }
     for path, module in modules.items():
-        for name in dependent.get(path, ()):
-            vars(module).pop(name, None)
+        _keep_known(module, agreement.known[path])
     tensors = [
         (path, tensor, kind_of(tensor)) for path, tensor in tensors_in(modules.items()) if id(tensor) not in users
     ]
     is_shared = may_share and not users and len(modules) == len(inside)
-    own = frozenset(dependent.get("", ()))
-    return Template(modules, tensors, compared.constant_attributes, own, users, is_shared)
+    return Template(modules, tensors, agreement.containers, agreement.open, users, is_shared)
+
+
+def _keep_known(module: nn.Module, known: Mapping[str, Any]) -> None:
+    """Leave in a module, of the attributes that its class gave it, those that are known."""
+    for name in slot_values(module):
+        object.__delattr__(module, name)
+    attributes = vars(module)
+    for name in attributes.keys() - STRUCTURE:
+        del attributes[name]
+    attributes.update(known)
 
 
 def shallow_copy(module: nn.Module) -> nn.Module:
-    """A copy with dicts and lists of its own, which hold the same tensors, modules and other objects."""
+    """A copy with its own dicts of tensors, submodules and hooks, which hold the same tensors, modules and hooks."""
     twin: nn.Module = object.__new__(type(module))
-    vars(twin).update(
-        {name: _copy_of(value) if isinstance(value, _CONTAINERS) else value for name, value in vars(module).items()}
-    )
+    vars(twin).update({name: _copy_of(value) if name in STRUCTURE else value for name, value in vars(module).items()})
     for name, value in slot_values(module).items():
         object.__setattr__(twin, name, value)
     return twin
 
 
 def _copy_of(container: Any) -> Any:
-    """A copy of a container and of the containers in it."""
+    """A copy of a container and of the containers in it; of anything else, the object itself."""
+    if not isinstance(container, _CONTAINERS):
+        return container
     twin = container.copy() if type(container) in (dict, list, set, OrderedDict) else copy.copy(container)
     if twin and not isinstance(twin, set):
         for key, value in list(twin.items() if isinstance(twin, dict) else enumerate(twin)):

@@ -14,6 +14,7 @@ from typing import Any, cast
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lazify._deferred.agreement import STRUCTURE
 from lazify._deferred.copy_group import CopyGroup
 from lazify._deferred.operations import Operation
 from lazify._deferred.preview import Preview
@@ -41,6 +42,8 @@ class History:
         preview: the preview of the real module's parameters and submodules; None until someone asks for them.
         owner: for a lazy instance inside the preview of another one: the lazy state of the other one, and the path
             of this instance in it; else None.
+        named: a module of a trial construction that has the names of the real one, and how many operations were
+            performed on it; None until an operation might be refused.
         copy_group: shared by a lazy instance and its copies, which start with the same values; None without copies.
     """
 
@@ -52,6 +55,7 @@ class History:
         self.preview: Preview | None = None
         self.owner: tuple[LazyState, str] | None = None
         self.copy_group: CopyGroup | None = None
+        self.named: tuple[nn.Module, int] | None = None
 
 
 class _EmptyHistory(History):
@@ -133,22 +137,23 @@ class LazyState:
         preview = self.preview_for(module)
         return module if preview is None else cast("nn.Module", preview.module)
 
-    def known_attributes(self, module: nn.Module, submodules: bool = False) -> dict[str, Any]:
-        """Attributes that the preview knows: parameters, buffers, and attributes that hold constructor arguments.
+    def known_attributes(self, module: nn.Module) -> dict[str, Any]:
+        """Attributes of the real module that are known: parameters, buffers, submodules, and what does not depend on
+        the values to be inferred. Containers are those of the preview's template.
 
         Args:
             module: the lazy instance, which has this lazy state.
-            submodules: whether submodules are among them.
         """
         try:
             root = self.previewed(module)
         except NotMaterializedError:
             return {}
-        known = set(vars(root))
-        if root is not module:
-            known &= cast("Preview", self.history.preview).template.constant_attributes
-        constant = {name: vars(root)[name] for name in known}
-        return {**constant, **root._parameters, **root._buffers, **(root._modules if submodules else {})}
+        own = {name: value for name, value in vars(root).items() if name not in STRUCTURE}
+        return {**self.containers(), **own, **root._parameters, **root._buffers, **root._modules}
+
+    def containers(self) -> dict[str, Any]:
+        """Those of the known attributes that are lists, dicts and the like of the preview's template."""
+        return {} if self.history.preview is None else self.history.preview.containers("")
 
     def not_known_message(self, name: str) -> str:
         """Text of the error for an attribute that only the real module has."""

@@ -162,7 +162,8 @@ def _infer_and_run(
     recipe = state.recipe
     try:
         if not recipe.guessed:
-            kind = None if method != "__call__" else kind_of_call(state, args, kwargs)
+            in_trial = method == "__call__" and call_stack.trial_kind is not None
+            kind = kind_of_call(state, args, kwargs) if in_trial else None
             result = None if kind is None else follow(module, state, kind, args[0])
             if result is None:
                 result = _attempt(module, state, args, kwargs, method, by_rules)

@@ -15,7 +15,7 @@ from torch import nn
 
 from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.operations import attached
-from lazify._deferred.placeholders import Placeholder, UserSettings, choice, revert, substitute, swap_in
+from lazify._deferred.placeholders import Placeholder, UserSettings, choice, pass_hooks_on, revert, substitute, swap_in
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
 from lazify._isolation.restoring import Restore
@@ -166,6 +166,8 @@ def check_names_kept(module: nn.Module, state: LazyState, transaction: SwapTrans
         )
     _keep_user_replacements(preview, transaction.previewed or {}, inside)
     for placeholder, before in transaction.choices:
+        for undo in pass_hooks_on(placeholder, before):
+            transaction.on_rollback(undo)
         if before.chosen:
             placeholder.requires_grad = before.requires_grad
         for name, value in before.own():

@@ -10,7 +10,7 @@ from torch import nn
 
 from lazify._inference.call_values import derived, is_derived
 from lazify._inference.problem import SENTINELS
-from lazify._isolation import CopySources, construct_on_fakes
+from lazify._isolation import Constructor, CopySources, construct_on_fakes
 from lazify._recipe.construction import construct_new
 from lazify._recipe.recipe import Recipe
 
@@ -26,16 +26,21 @@ def unknown_names(recipe: Recipe, given: Mapping[str, Any]) -> list[str]:
 
 
 def construct_preview(
-    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any]
+    recipe: Recipe, given: Mapping[str, Any], values: Mapping[str, Any], construct: Constructor | None = None
 ) -> tuple[nn.Module, CopySources]:
-    """A module built on fakes, and the sources of the copies in it: the user's own modules and tensors.
+    """A module built on fakes, and the sources of the copies in it: the user's own objects.
+
+    Args:
+        recipe: the recipe of the lazy class.
+        given: constructor arguments, by name.
+        values: those of inferred parameters.
+        construct: builds the module from all arguments, if not as usual.
 
     Raises:
         Exception: whatever the constructor raises.
     """
-    return construct_on_fakes(
-        functools.partial(construct_new, recipe), given, derived(recipe, given, values), (recipe.wrapped,)
-    )
+    construct = construct or functools.partial(construct_new, recipe)
+    return construct_on_fakes(construct, given, derived(recipe, given, values), (recipe.wrapped,))
 
 
 def starting_values(names: list[str]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,6 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackTyp
 from typing import Any, TypeAlias
 
 import torch
-from torch import nn
 
 from lazify._isolation.fakes import TrialFunctions, TrialMode
 from lazify._isolation.stand_ins import UncopyableError, thread_private
@@ -17,7 +16,7 @@ from lazify._torch import active_fake_mode
 
 __all__ = ["CopySources", "UncopyableError", "copied", "trial_copy"]
 
-#: id of a copy -> (the tensor or module of which it is a copy, the copy itself, so that the id stays taken)
+#: id of a copy -> (the object of which it is a copy, the copy itself, so that the id stays taken)
 CopySources: TypeAlias = "dict[int, tuple[Any, Any]]"
 
 #: How many objects that cannot be copied are shared with the run, before a copy is given up.
@@ -40,7 +39,7 @@ def copied(
     Args:
         value: the argument, however nested, cyclic or not.
         mode: of the run.
-        sources: filled with where tensors and modules in the copy come from.
+        sources: filled with where the objects in the copy come from.
         replaced: id of an object -> what is in its place in the copy.
 
     Raises:
@@ -64,7 +63,7 @@ def copied(
             replaced[id(culprit)] = _replacement(culprit, mode, replaced)
     if sources is not None:
         for original in memo.get(id(memo), []):
-            if isinstance(original, (torch.Tensor, nn.Module)):
+            if id(original) in memo:
                 sources[id(memo[id(original)])] = (original, memo[id(original)])
     return twin
 

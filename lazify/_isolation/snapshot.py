@@ -318,6 +318,11 @@ def _referents(snapshot: Snapshot, value: Any) -> None:
     snapshot._add_all(gc.get_referents(value))
 
 
+def _target_of_proxy(snapshot: Snapshot, value: Any) -> None:
+    with suppress(ReferenceError):
+        snapshot._add_all([value.__repr__.__self__])
+
+
 def _target(snapshot: Snapshot, reference: Any) -> None:
     snapshot._add_all((reference(),))
 
@@ -344,6 +349,7 @@ _EXPAND: dict[type, Callable[[Snapshot, Any], None]] = {
     MappingProxyType: _referents,
     SimpleNamespace: _parts("__dict__"),
     weakref.ref: _target,
+    **dict.fromkeys(weakref.ProxyTypes, _target_of_proxy),
 }
 _EXPAND_INSTANCES: tuple[tuple[Any, Callable[[Snapshot, Any], None]], ...] = (
     (dict, Snapshot._dict),

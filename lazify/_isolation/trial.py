@@ -268,7 +268,7 @@ class _Operations(TorchDispatchMode):
 def construct_on_fakes(
     construct: Constructor, given: Mapping[str, Any], values: Mapping[str, Any], code: tuple[Any, ...] = ()
 ) -> tuple[nn.Module, CopySources]:
-    """A module built on fakes with these values, and where tensors and modules in it come from.
+    """A module built on fakes with these values, and where what it holds of its arguments comes from.
 
     A constructor that reads values which fakes do not have runs on real tensors, within the limit of memory.
 

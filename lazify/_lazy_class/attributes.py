@@ -1,7 +1,7 @@
 """Attributes of a lazy instance: reading and listing them before it is materialized.
 
-read  ->  what the user set; else a parameter, a buffer or a constructor argument, from the preview;
-          else NotMaterializedError
+read  ->  what the user set; else a parameter, a buffer, a submodule, or what does not depend on the values to be
+          inferred, from the preview; else NotMaterializedError
 
 Setting and deleting attributes are operations.
 """
@@ -13,20 +13,17 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, cast
 
-import torch
 from torch import nn
 
 from lazify._deferred.preview import CONTENT
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
-from lazify._lazy_class.constructor import RECIPE
-from lazify._torch import FOLLOWING_PATHS, JIT_TRACES
+from lazify._torch import JIT_TRACES
 from lazify.errors import NotMaterializedError, compose, did_you_mean
 
 __all__ = [
-    "ClassAttribute",
-    "class_attribute_names",
     "known_names",
     "read_attribute",
+    "read_class_attribute",
     "state_of",
 ]
 
@@ -54,7 +51,7 @@ def _traced_message(module: Any) -> str:
     return compose(headline, fix="materialize(model, input)  # or one call, first")
 
 
-def read_attribute(module: nn.Module, state: LazyState, name: str, caller: FrameType) -> Any:
+def read_attribute(module: Any, state: LazyState, name: str, caller: FrameType) -> Any:
     """`__getattr__` of a lazy instance, called for attributes that are neither in its `__dict__` nor in its class.
 
     Args:
@@ -75,11 +72,9 @@ def read_attribute(module: nn.Module, state: LazyState, name: str, caller: Frame
         try:
             return getattr(attached_to, name)
         except AttributeError:
-            # submodules only for torch's functions that follow a dotted path (`get_submodule`): other code that reads
-            # one as an attribute would expect its sizes to be known
-            known = state.known_attributes(module, submodules=caller.f_code in FOLLOWING_PATHS)
+            known = state.known_attributes(module)
             if name in known:
-                return known[name]
+                return known[name] if name not in state.containers() else module._lazify_adopt(name, known[name])
     raise NotMaterializedError(_missing_attribute_message(module, state, name))
 
 
@@ -89,45 +84,31 @@ def known_names(module: nn.Module) -> Iterable[str]:
     return () if state is None else (*vars(state.attached()), *state.known_attributes(module))
 
 
-# ---------------------------------------------------------------------------------------------
-# Class attributes of the wrapped class
+def read_class_attribute(module: Any, state: LazyState, name: str, value: Any) -> Any:
+    """An attribute of a lazy instance that its class has, too.
 
-_PLAIN = (int, float, str, tuple, torch.dtype, torch.device, type(None))
+    Args:
+        module: the lazy instance.
+        state: its lazy state.
+        name: the name of the attribute.
+        value: the value that it has in the class.
 
-
-def class_attribute_names(wrapped: type) -> list[str]:
-    """Public class attributes that are numbers, texts and the like, apart from those of `nn.Module`."""
-    found: dict[str, Any] = {}
-    for base in reversed(wrapped.__mro__):
-        if base is not nn.Module and base is not object:
-            found.update(vars(base))
-    return [n for n, value in found.items() if isinstance(value, _PLAIN) and n[0] != "_" and not hasattr(nn.Module, n)]
-
-
-class ClassAttribute:
-    """Descriptor for a plain class attribute of the wrapped class.
-
-    A lazy instance has the value of the class, unless the real module will have an attribute of its own by this name.
+    Raises:
+        NotMaterializedError: if the real module will have an attribute of its own by this name.
     """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        value = getattr(getattr(owner, RECIPE).wrapped, self.name)
-        if instance is None or (state := lazy_state(instance)) is None:
-            return value
-        try:
-            preview = state.preview_for(instance)
-        except NotMaterializedError:
-            if self.name in state.recipe.original_signature.parameters:
-                raise
-            return value
-        if preview is None:  # materialized by another thread
-            return getattr(instance, self.name)
-        own = vars(cast("nn.Module", preview.module))
-        if self.name in preview.template.constant_attributes and self.name in own:
-            return own[self.name]
-        if self.name in own or self.name in preview.template.size_dependent_attributes:
-            raise NotMaterializedError(state.not_known_message(self.name))
+    try:
+        preview = state.preview_for(module)
+    except NotMaterializedError:
+        if name in state.recipe.original_signature.parameters:
+            raise
         return value
+    if preview is None:  # materialized by another thread
+        return getattr(module, name)
+    own = vars(cast("nn.Module", preview.module))
+    if name in own:
+        return own[name]
+    if name in state.containers():
+        return module._lazify_adopt(name, state.containers()[name])
+    if name in preview.template.open.get("", ()):
+        raise NotMaterializedError(state.not_known_message(name))
+    return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from lazify._deferred.operations import Operation
@@ -20,7 +21,7 @@ from lazify._first_call.commit_and_rollback import Plan
 from lazify._inference.from_checkpoint import saved_under, values_in
 from lazify._lazy_class.attributes import state_of
 
-__all__ = ["load_from_state_dict"]
+__all__ = ["load_from_state_dict", "materialize_by_shape"]
 
 
 def load_from_state_dict(
@@ -58,6 +59,19 @@ def load_from_state_dict(
         tensors = {name: each.detach().clone() for name, each in saved.items()}
         assign = local_metadata.get("assign_to_params_buffers", False)
         state.record(Operation("load_state_dict", (tensors,), {"strict": False, "assign": assign}))
+
+
+def materialize_by_shape(module: nn.Module, placeholder: Any, like: torch.Tensor) -> None:
+    """Materialize a lazy instance with the values that give one of its parameters the shape of another tensor."""
+    state = lazy_state(module)
+    preview = None if state is None else state.history.preview
+    if state is None or preview is None or state.history.owner is not None:
+        return
+    saved = {path: like for path, each in preview.placeholders.items() if each is placeholder}
+    values = values_in(state.recipe, state.given, saved, "") if saved else None
+    if values is not None:
+        device = None if like.device.type == "cpu" else like.device
+        materialize_with(Plan(module, values, ((), dict.fromkeys(saved, like.shape)), device))
 
 
 def _lazy_source(module: nn.Module, state_dict: Any, prefix: str) -> LazyState | None:

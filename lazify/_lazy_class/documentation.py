@@ -16,6 +16,7 @@ from lazify._deferred.state import LazyState, lazy_state
 from lazify._lazy_class.by_value import RECIPE, NotRestored
 from lazify._lazy_class.tables import explained_parameters, signature_rows, signatures_html
 from lazify._recipe.binding import function_with_signature
+from lazify._recipe.construction import construction_context
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.signature_reading import ORIGINAL_KEY
 from lazify._torch import skip_dynamo
@@ -70,6 +71,15 @@ class _DecoratedConstructor(_Constructor):
     """The constructor of a decorated class."""
 
     __bound_function_wrapper__ = _BoundConstructor
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        """The constructor with the lazified signature; to code inside a construction, looked up on the class, the
+        original one: what reads the arguments of a constructor there (`save_hyperparameters`) finds all of them.
+        """
+        under_way = () if instance is not None else construction_context.classes
+        if under_way and self.__name__ == "__init__" and any(issubclass(each, owner or object) for each in under_way):
+            return getattr(self, ORIGINAL_KEY)
+        return super().__get__(instance, owner)
 
 
 def class_doc(recipe: Recipe) -> str:

@@ -16,9 +16,10 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from lazify._deferred.caches import CACHES, Caches
+from lazify._deferred.class_attributes import class_attributes
 from lazify._deferred.operation_table import own_methods
 from lazify._first_call.attempt import materialize_and_call
-from lazify._lazy_class.attributes import ClassAttribute, class_attribute_names, state_of
+from lazify._lazy_class.attributes import state_of
 from lazify._lazy_class.by_value import Restorable, restore
 from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
 from lazify._lazy_class.documentation import class_doc, with_lazy_signature
@@ -118,8 +119,8 @@ def _namespace(recipe: Recipe) -> dict[str, Any]:
         namespace["__init__"] = with_lazy_signature(recipe, init_lazy, recipe.original_init)
     if recipe.original_new is not None:
         namespace["__new__"] = with_lazy_signature(recipe, _new, recipe.original_new)
-    for name in class_attribute_names(wrapped):
-        namespace.setdefault(name, ClassAttribute(name))
+    for name, attribute in class_attributes(wrapped).items():
+        namespace.setdefault(name, attribute)
     if hasattr(wrapped, "__class_getitem__"):
         namespace["__class_getitem__"] = classmethod(ParametrizedLazyClass)
     for name in CONTAINER_METHODS:

@@ -17,10 +17,11 @@ from torch.nn.parameter import is_lazy
 
 from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
+from lazify._deferred.refusals import refuse_at_once
 from lazify._deferred.state import STATE_KEY, lazy_state
 from lazify._first_call.attempt import call, materialize_and_call, materialize_with
-from lazify._lazy_class.attributes import known_names, read_attribute, state_of
-from lazify._lazy_class.checkpoint_loading import load_from_state_dict
+from lazify._lazy_class.attributes import known_names, read_attribute, read_class_attribute, state_of
+from lazify._lazy_class.checkpoint_loading import load_from_state_dict, materialize_by_shape
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.documentation import instance_html, instance_text
 from lazify._lazy_class.pickling import pickle_reference, restore_state, saved_state, unpickle
@@ -89,6 +90,15 @@ class LazyInstance(RecordsOperations):
         materialize_with(replace(group.plan, module=module))
         return True
 
+    def materialize_for_tie(self, placeholder: Any, like: torch.Tensor) -> None:
+        """Materialize without a call, with the values that give a parameter the shape of another one, if it tells them.
+
+        Args:
+            placeholder: the placeholder of the parameter, which is tied to the other one.
+            like: the parameter of another module in whose place it is.
+        """
+        materialize_by_shape(cast("nn.Module", self), placeholder, like)
+
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: dict[str, Any], strict: bool, *lists: list[str]
     ) -> None:
@@ -102,6 +112,7 @@ class LazyInstance(RecordsOperations):
 
     def _lazify_perform(self, operation: Operation) -> Any:
         state = state_of(self)
+        refuse_at_once(operation, state)
         result = replay((operation,), cast("nn.Module", self), "instance", state)
         state.record(operation, result)
         return result
@@ -119,6 +130,10 @@ class LazyInstance(RecordsOperations):
         if isinstance(self, LazyInstance):  # its constructor has not run
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self, name)  # another thread has just materialized it: read the attribute of the real module
+
+    def _lazify_class_attribute(self, name: str, value: Any) -> Any:
+        state = lazy_state(cast("nn.Module", self))
+        return value if state is None else read_class_attribute(self, state, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "__class__":

@@ -27,14 +27,8 @@ REFUSED = {
     "`fully_shard`": RuntimeError,
 }
 REFUSED = {name: error for name, error in REFUSED.items() if name in parity.OPERATIONS}
-#: Where the composite model raises another error.
-REFUSED_BY_ONE_CLASS = {"`torch.jit.script`": NotMaterializedError}
 #: Kind of lazy model -> the eager model with which it is compared.
 KINDS = {"lazify": "eager", "lazify, one class": "eager, one class"}
-
-
-def refused(kind: str, name: str) -> type[Exception]:
-    return REFUSED_BY_ONE_CLASS.get(name, REFUSED[name]) if kind == "lazify, one class" else REFUSED[name]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,7 +38,7 @@ def test_parity(name: str, kind: str) -> None:
     outcome, observed = parity.run(kind, parity.OPERATIONS[name])
     if name in REFUSED:
         assert outcome == "error"
-        assert type(observed) is refused(kind, name)
+        assert type(observed) is REFUSED[name]
     else:
         assert outcome == expected == "ok", observed
         assert observed == reference
@@ -58,7 +52,7 @@ def test_what_is_refused_loses_nothing(name: str, kind: str) -> None:
     model = parity.MODELS[kind]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates some of them
-        with pytest.raises(refused(kind, name)):
+        with pytest.raises(REFUSED[name]):
             parity.OPERATIONS[name](model, [])
     torch.manual_seed(0)
     assert torch.equal(model(parity.X), eager(parity.X))

@@ -58,11 +58,11 @@ def test_submodules_do_not_show_what_is_unknown() -> None:
 
 def test_attributes_say_what_is_waited_for() -> None:
     lazy = LazyConvBlock(4)
-    for ask in (lambda: lazy.conv, lambda: lazy.norm.weight, lambda: lazy.forward_features(IMAGES)):
+    for ask in (lambda: lazy.conv.in_channels, lambda: lazy.conv(IMAGES), lambda: lazy.forward_features(IMAGES)):
         with pytest.raises(AttributeError, match="waits for its first call"):
             ask()
-    assert not hasattr(lazy, "conv")
-    assert getattr(lazy, "conv", None) is None
+    assert not hasattr(lazy.conv, "in_channels")
+    assert getattr(lazy.conv, "in_channels", None) is None
     with pytest.raises(AttributeError):
         del lazy.nothing
 

@@ -45,7 +45,7 @@ FAILING: dict[str, Callable[[], Any]] = {
     "a rule without its argument": lambda: lazify(Block, exclude={"in_channels": lambda x, ratio: 1})(3),
     "no value": lambda: lazify(Block, exclude={"in_channels": lambda x: None})(3)(IMAGE),
     "the same error with every value": lambda: LazyBlock(3)(torch.ones(5)),
-    "attribute": lambda: LazyBlock(3).conv,
+    "attribute": lambda: LazyBlock(3).computed,
     "materialize": lambda: materialize(nn.Sequential(LazyBlock(3)), torch.Size((5,))),
 }
 

@@ -29,12 +29,6 @@ DIFFERENCES = [
         "what a lazy class becomes is what the eager class with these arguments is",
     ),
     Difference(
-        "attributes that are no arguments before the call",
-        "there: `transposed`, `output_padding` of a convolution",
-        "NotMaterializedError; those that hold arguments are there",
-        "what a constructor computes may depend on what is open",
-    ),
-    Difference(
         "values that the constructor refuses",
         "refused at once: padding_mode='mirror'",
         "at the first call, the same error; wrong names and numbers of arguments at once",

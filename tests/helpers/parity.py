@@ -263,10 +263,9 @@ OPERATIONS: dict[str, Operation] = {
         m.get_parameter("head.weight") is dict(m.named_parameters())["head.weight"],
         m.get_buffer("norm.running_mean") is dict(m.named_buffers())["norm.running_mean"],
     ],
-    "attributes that hold arguments": lambda m, log: [
-        m.get_submodule("conv").stride,
-        m.get_submodule("norm").eps,
-        m.get_submodule("head").out_features,
+    "attributes that do not depend on the input": lambda m, log: [
+        (m.conv.stride, m.conv.transposed, m.conv.output_padding),
+        (m.norm.eps, m.norm.momentum, m.head.out_features),
     ],
     "`SGD`, clipping, scheduler": _trains(lambda m: torch.optim.SGD(m.parameters(), lr=0.1)),
     "`Adam(foreach=True)`": _trains(lambda m: torch.optim.Adam(m.parameters(), foreach=True)),

@@ -16,8 +16,8 @@ from helpers.pairs import in_form
 from lazify import LazifyError, NotMaterializedError, is_lazy, lazify
 
 ASKED: dict[str, Callable[[nn.Module], Any]] = {
-    "method": lambda m: m.reset(),
-    "child": lambda m: m.linear,
+    "method": lambda m: m.linear.extra_repr(),
+    "child": lambda m: m.linear.in_features,
     "attribute": lambda m: m.no_such_name,
     "deletion": lambda m: delattr(m, "no_such_name"),
 }
@@ -93,10 +93,10 @@ def test_containers_do_not_know_their_content(form: str, cls: type[nn.Module]) -
 
 def test_hasattr_getattr_and_dir_work(form: str) -> None:
     module = in_form(form, Block)[0]()
-    assert not hasattr(module, "linear")
-    assert getattr(module, "linear", "default") == "default"
+    assert not hasattr(module, "counted")
+    assert getattr(module, "counted", "default") == "default"
     module.note = "text"
-    assert {"forward", "eval", "note", "training"} <= set(dir(module))
+    assert {"forward", "eval", "note", "training", "linear", "width"} <= set(dir(module))
     assert hasattr(module, "forward")
     assert hasattr(module, "training")
     assert hasattr(module, "note")

@@ -84,14 +84,6 @@ def _() -> None:
         assert list(module.state_dict()) == list(kind.lazy_class(torchs)().state_dict())
 
 
-@shows("attributes that are no arguments before the call")
-def _() -> None:
-    for kind in (each for each in WEIGHTED if each is not LINEAR):
-        assert kind.lazy(torchs).transposed == ("Transpose" in kind.name)
-        with pytest.raises(NotMaterializedError):
-            _ = kind.lazy(lazifys).transposed
-
-
 @shows("values that the constructor refuses")
 def _() -> None:
     with pytest.raises(ValueError, match=r"padding.mode"):
