@@ -93,6 +93,8 @@ class FakeMode(FakeTensorMode):
 
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
+        if hasattr(converter := self.fake_tensor_converter.meta_converter, "tensor_memo"):
+            converter.tensor_memo = {}  # type: ignore[assignment]  # torch swaps no tensor that has weak references
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -322,6 +324,7 @@ _WORDS = (
     "no fake impl",
     "Could not run '",
     "is not supported for tensor subclasses",  # `numpy()`
+    "Couldn't swap",  # a conversion of a parameter to which code has a weak reference
     "'NoneType' object has no attribute 'create_unbacked_symint'",  # `tolist()`, `unique()` before 2.5
 )
 

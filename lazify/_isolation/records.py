@@ -6,13 +6,14 @@ nothing is written where nothing has changed, so that other threads find their o
 
 from __future__ import annotations
 
+import abc
 import array
 import io
 import random
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from types import MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, TypeAlias
 
 import torch
@@ -28,6 +29,7 @@ MISSING: Any = object()
 #: Contents of arrays and buffers larger than this, in bytes, are not copied.
 LARGEST = 2**28
 
+_abc: Any = abc
 _set_class = vars(object)["__class__"].__set__
 
 
@@ -109,11 +111,44 @@ def restore_class_attributes(target: type, before: list[tuple[str, Any]]) -> Non
     now = dict(vars(target))
     names = {name for name, _ in before}
     for name in now.keys() - names:
-        if not name.startswith("__"):
-            type.__delattr__(target, name)
+        type.__delattr__(target, name)
     for name, value in before:
         if now.get(name, MISSING) is not value and name not in ("__dict__", "__weakref__"):
             type.__setattr__(target, name, value)
+
+
+def attributes_among(holder: Any, names: set[str]) -> dict[str, Any]:
+    """Attributes of a class, a function or an object without a `__dict__`; `MISSING` where it has none of that name."""
+    if isinstance(holder, (type, FunctionType)):
+        state = vars(holder)
+        return {name: state.get(name, MISSING) for name in names}
+    built_in = vars(type(holder))
+    settable = {name for name in names if type(built_in.get(name)) in (GetSetDescriptorType, MemberDescriptorType)}
+    return {name: getattr(holder, name, MISSING) for name in settable}
+
+
+def restore_attributes(target: Any, before: dict[str, Any]) -> None:
+    put, remove = (type.__setattr__, type.__delattr__) if isinstance(target, type) else (setattr, delattr)
+    now = attributes_among(target, set(before))
+    for name, value in before.items():
+        if value is MISSING and now[name] is not MISSING:
+            remove(target, name)
+        elif now[name] is not value and value is not MISSING:
+            put(target, name, value)
+
+
+def registered_with(cls: abc.ABCMeta) -> set[type]:
+    """The classes that an abstract class has been told are subclasses of it."""
+    references: Any = _abc._get_dump(cls)[0]
+    return {found for each in references if (found := each()) is not None}
+
+
+def restore_registered(target: abc.ABCMeta, before: set[type]) -> None:
+    if registered_with(target) != before:
+        _abc._reset_registry(target)
+        _abc._reset_caches(target)
+        for each in before:
+            target.register(each)
 
 
 def restore_binding(target: tuple[dict[str, Any], str], before: Any) -> None:
