@@ -76,7 +76,7 @@ def _restore(setting: _Setting, before: Any) -> None:
         setting.write(before)
 
 
-_SEEDING = frozenset("default_generator manual_seed seed set_rng_state fork_rng".split())
+_SEEDING = frozenset(["default_generator"])
 _HOOKING = frozenset(
     f"register_module_{kind}_hook"
     for kind in """

@@ -134,18 +134,14 @@ class Snapshot:
                 self._add_all((key, each))
                 self._replace(dict.__setitem__, value, key, each)
 
-    def _list(self, value: list[Any]) -> None:
-        items = list(list.__iter__(value))
+    def _list(self, value: Any) -> None:
+        base: Any = deque if isinstance(value, deque) else list
+        items = list(base.__iter__(value))
         self._records.append((records.restore_list, value, items))
         for at, each in enumerate(items):
             if type(each) not in _ATOMS:
                 self._add_all((each,))
-                self._replace(list.__setitem__, value, at, each)
-
-    def _deque(self, value: deque[Any]) -> None:
-        items = list(deque.__iter__(value))
-        self._records.append((records.restore_deque, value, items))
-        self._add_all(items)
+                self._replace(base.__setitem__, value, at, each)
 
     def _set(self, value: set[Any]) -> None:
         items = list(set.__iter__(value))
@@ -163,7 +159,7 @@ class Snapshot:
         if isinstance(state, dict):
             self._add_all((state,))
         for slot in _slots(kind):
-            before = records.content_of_slot(value, slot)
+            before = records.content_of_slot((value, slot))
             self._records.append((records.restore_slot, (value, slot), before))
             self._add_all((before,))
             self._replace(_set_slot, value, slot, before)
@@ -202,7 +198,8 @@ class Snapshot:
         if not is_users(function.__module__) and not is_users(function.__globals__.get("__name__")):
             return
         before = (function.__defaults__, function.__kwdefaults__)
-        self._records.append((records.restore_defaults, function, before))
+        self._records.append((records.restore_attribute, (function, "__defaults__"), before[0]))
+        self._records.append((records.restore_attribute, (function, "__kwdefaults__"), before[1]))
         self._add_all((*before, function.__dict__, *(function.__closure__ or ())))
         defaults = tuple(_or_itself(each) for each in before[0] or ())
         if any(one is not other for one, other in zip(defaults, before[0] or (), strict=True)):
@@ -373,8 +370,7 @@ _EXPAND: dict[type, Callable[[Snapshot, Any], None]] = {
 }
 _EXPAND_INSTANCES: tuple[tuple[Any, Callable[[Snapshot, Any], None]], ...] = (
     (dict, Snapshot._dict),
-    (list, Snapshot._list),
-    (deque, Snapshot._deque),
+    ((list, deque), Snapshot._list),
     (set, Snapshot._set),
     ((tuple, frozenset), Snapshot._fixed),
     (functools.partial, _parts("func", "args", "keywords")),

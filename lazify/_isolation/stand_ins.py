@@ -206,7 +206,7 @@ def stand_in(value: Any, copied: Callable[[Any], Any]) -> Any:
         return StandIn(value, make)
     if _is_used_up(cast("Any", kind)):
         return StandIn(value, copied)
-    return _functions_by_id("numpy" in sys.modules).get(id(value))
+    return _functions_by_id(*_now()).get(id(value))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -243,20 +243,22 @@ def _own_state(which: str) -> Any:
     return state
 
 
-_TORCHS = {
-    torch.manual_seed: "manual_seed",
-    torch.seed: "seed",
-    torch.initial_seed: "initial_seed",
-    torch.get_rng_state: "get_state",
-    torch.set_rng_state: "set_state",
+#: Functions of torch that seed, and the methods of a generator that do the same.
+_SEEDING = {
+    "manual_seed": "manual_seed",
+    "seed": "seed",
+    "initial_seed": "initial_seed",
+    "get_rng_state": "get_state",
+    "set_rng_state": "set_state",
 }
 
 
-@functools.lru_cache(maxsize=2)
-def _functions(with_numpy: bool) -> tuple[tuple[Any, str, Any, Any], ...]:
+@functools.lru_cache(maxsize=4)
+def _functions(with_numpy: bool, _: Any) -> tuple[tuple[Any, str, Any, Any], ...]:
     """Functions that a run has its own of: (module or class, name, function, its stand-in).
 
-    They draw from, or seed, random states of the process, or start threads and wait for them.
+    They draw from, or seed, random states of the process, or start threads and wait for them. (Dynamo, when it is
+    imported, puts another function in the place of `torch.manual_seed`.)
     """
     numpy: Any = sys.modules["numpy"] if with_numpy else None
     states = {id(getattr(random, "_inst", None)): "random"}
@@ -271,8 +273,8 @@ def _functions(with_numpy: bool) -> tuple[tuple[Any, str, Any, Any], ...]:
             which, method = states.get(id(getattr(value, "__self__", None))), name
             if with_numpy and value is numpy.random.seed:
                 which = "numpy"
-            elif getattr(value, "__module__", None) == "torch.random" and value in _TORCHS:
-                which, method = "torch", _TORCHS[value]
+            elif getattr(value, "__module__", None) == "torch.random" and name in _SEEDING:
+                which, method = "torch", _SEEDING[name]
             if which is not None:
                 found.append((module, name, value, _dispatching(value, functools.partial(_drawn, which, method))))
     return tuple(found)
@@ -282,16 +284,21 @@ def _drawn(which: str, method: str, *args: Any, **kwargs: Any) -> Any:
     return getattr(_own_state(which), method)(*args, **kwargs)
 
 
-@functools.lru_cache(maxsize=2)
-def _functions_by_id(with_numpy: bool) -> dict[int, Any]:
-    return {id(function): made for _, _, function, made in _functions(with_numpy)}
+@functools.lru_cache(maxsize=4)
+def _functions_by_id(*key: Any) -> dict[int, Any]:
+    return {id(function): made for _, _, function, made in _functions(*key)}
+
+
+def _now() -> tuple[bool, Any]:
+    """What the functions depend on: whether numpy is loaded, and which function of torch seeds."""
+    return "numpy" in sys.modules, getattr(torch.manual_seed, "_lazify_original", torch.manual_seed)
 
 
 @contextmanager
 def own_functions() -> Iterator[None]:
     """In this thread, what draws, seeds or starts threads leaves random states and threads of others alone."""
     changed = []
-    for each in _functions("numpy" in sys.modules):
+    for each in _functions(*_now()):
         holder, name, function, made = each
         if vars(holder).get(name) is function:  # else a run inside a run, or the user's own
             setattr(holder, name, made)
