@@ -316,6 +316,7 @@ _WORDS = (
     "no fake impl",
     "Could not run '",
     "is not supported for tensor subclasses",  # `numpy()`
+    "Couldn't swap",  # a conversion of a parameter to which code has a weak reference
     "'NoneType' object has no attribute 'create_unbacked_symint'",  # `tolist()`, `unique()` before 2.5
 )
 

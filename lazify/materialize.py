@@ -26,7 +26,8 @@ from lazify._first_call.equal_modules import Outcomes
 from lazify._isolation import TrialMode, isolated
 from lazify._isolation.copies import copied
 from lazify._isolation.fakes import TrialFunctions
-from lazify._isolation.trial import consume, real_trial
+from lazify._isolation.trial import real_trial
+from lazify._isolation.waiting import call_to_the_end
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import children
 from lazify._recipe.construction import neutral_contexts
@@ -181,7 +182,7 @@ def _call(model: nn.Module, args: Any, kwargs: Any, mode: TrialMode | None, devi
         for module in _real_modules(model) if mode is None else ():
             module.training = False
         args, kwargs = copied((args, kwargs), mode, replaced=_stand_ins((args, kwargs), device))
-        consume(model(*args, **kwargs))
+        call_to_the_end(model, *args, **kwargs)
 
 
 def _real_modules(model: nn.Module) -> Iterator[nn.Module]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -11,15 +11,10 @@ from lazify._deferred.state import LazyState
 from lazify._first_call.building import build, random_state_kept_if_recomputed
 from lazify._first_call.commit_and_rollback import Materialization
 from lazify._first_call.find_values import ValueFinder, or_none
-from lazify._isolation.restoring import (
-    apply_diff,
-    diff,
-    random_state,
-    snapshot_dict,
-)
+from lazify._isolation.restoring import random_state
 from lazify._nested import tensors
 from lazify._recipe.construction import reset_to_uninitialized
-from lazify._torch import is_made_here
+from lazify._torch import COMPILED_CALL, is_made_here
 
 __all__ = ["build_and_recheck_at_forward", "other_device"]
 
@@ -81,3 +76,52 @@ def other_device(state: LazyState, args: tuple[Any, ...], kwargs: dict[str, Any]
     ):
         return None
     return tensor.device
+
+
+# ---------------------------------------------------------------------------------------------
+# What was done to attributes in between
+
+#: Of a module's `__dict__`: its values, and for dicts in it what they hold, in order.
+_Contents: TypeAlias = "dict[str, Any]"
+REMOVED = object()
+
+
+def snapshot_dict(state: dict[str, Any]) -> _Contents:
+    return {
+        name: dict(value) if isinstance(value, dict) else value
+        for name, value in state.items()
+        if name != COMPILED_CALL
+    }
+
+
+def diff(before: _Contents, state: dict[str, Any]) -> _Contents:
+    """What hooks did to a module since it was built: for each attribute, or key of a dict in it, the new value."""
+    after = snapshot_dict(state)
+    diff: _Contents = {}
+    for name in {**before, **after}:
+        old, new = before.get(name, REMOVED), after.get(name, REMOVED)
+        if isinstance(old, dict) and isinstance(new, dict):
+            inside = {k: new.get(k, REMOVED) for k in {**old, **new} if new.get(k, REMOVED) is not old.get(k, REMOVED)}
+            if inside:
+                diff[name] = inside
+        elif new is not old:
+            diff[name] = new
+    return diff
+
+
+def apply_diff(before: _Contents, diff: _Contents, state: dict[str, Any]) -> None:
+    """Do the same to the module built anew; its hooks have other numbers, in the same order."""
+    for name, change in diff.items():
+        if isinstance(before.get(name), dict) and isinstance(change, dict):
+            renumbered = dict(zip(before[name], state[name], strict=False)) if "_hooks" in name else {}
+            for key, value in change.items():
+                _put(state[name], renumbered.get(key, key), value)
+        else:
+            _put(state, name, change)
+
+
+def _put(container: dict[Any, Any], key: Any, value: Any) -> None:
+    if value is REMOVED:
+        container.pop(key, None)
+    else:
+        container[key] = value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import functools
 import sys
-from collections.abc import Iterator
 from types import CellType, CodeType, ModuleType
 from typing import Any
 
@@ -68,18 +67,16 @@ _STORING = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]})
 
 @functools.lru_cache(maxsize=8192)
 def stored_in(code: CodeType) -> frozenset[str]:
-    """Names of attributes that a function assigns."""
-    found = {code.co_names[arg] for op, arg in _instructions(code) if op in _STORING}
-    if "setattr" in code.co_names:
+    """Names of attributes that a function assigns, except those that a method assigns to its `self`."""
+    found = set()
+    before = None
+    for instruction in dis.get_instructions(code):
+        if instruction.opcode in _STORING and before != ("LOAD_FAST", "self"):
+            found.add(instruction.argval)
+        before = (instruction.opname.partition("_BORROW")[0], instruction.argval)
+    if "setattr" in code.co_names or "patch" in code.co_names:
         found.update(each for each in code.co_consts if isinstance(each, str))
     return frozenset(found.union(*(stored_in(each) for each in code.co_consts if isinstance(each, CodeType))))
-
-
-def _instructions(code: CodeType) -> Iterator[tuple[int, int]]:
-    extended = 0
-    for op, arg in zip(code.co_code[::2], code.co_code[1::2], strict=True):
-        yield op, extended | arg
-        extended = (extended | arg) << 8 if op == dis.EXTENDED_ARG else 0
 
 
 def namespaces_of(function: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -6,13 +6,15 @@ nothing is written where nothing has changed, so that other threads find their o
 
 from __future__ import annotations
 
+import abc
 import array
 import io
 import random
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from types import MemberDescriptorType
+from operator import setitem
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, TypeAlias
 
 import torch
@@ -28,6 +30,7 @@ MISSING: Any = object()
 #: Contents of arrays and buffers larger than this, in bytes, are not copied.
 LARGEST = 2**28
 
+_abc: Any = abc
 _set_class = vars(object)["__class__"].__set__
 
 
@@ -58,12 +61,13 @@ def _same_pairs(now: list[tuple[Any, Any]], before: list[tuple[Any, Any]]) -> bo
 
 
 def restore_list(target: Any, before: list[Any]) -> None:
-    if not _same_items(list(list.__iter__(target)), before):
+    """Bring back a list or a deque."""
+    base: Any = deque if isinstance(target, deque) else list
+    if _same_items(list(base.__iter__(target)), before):
+        return
+    if base is list:
         list.__setitem__(target, slice(None), before)
-
-
-def restore_deque(target: deque[Any], before: list[Any]) -> None:
-    if not _same_items(list(deque.__iter__(target)), before):
+    else:
         deque.clear(target)
         deque.extend(target, before)
 
@@ -83,55 +87,37 @@ def _same_items(now: list[Any], before: list[Any]) -> bool:
 # Objects, functions, classes
 
 
-def content_of_slot(owner: Any, slot: MemberDescriptorType) -> Any:
+def by_identity(read: Callable[[Any], Any], write: Callable[[Any, Any], Any]) -> Callable[[Any, Any], None]:
+    """What brings back a place that holds another object now."""
+
+    def restore(target: Any, before: Any) -> None:
+        if read(target) is not before:
+            write(target, before)
+
+    return restore
+
+
+def by_value(read: Callable[[Any], Any], write: Callable[[Any, Any], Any]) -> Callable[[Any, Any], None]:
+    """What brings back a state that does not equal the one from before."""
+
+    def restore(target: Any, before: Any) -> None:
+        if read(target) != before:
+            write(target, before)
+
+    return restore
+
+
+def content_of_slot(target: tuple[Any, MemberDescriptorType]) -> Any:
+    owner, slot = target
     try:
         return slot.__get__(owner, type(owner))
     except AttributeError:
         return MISSING
 
 
-def restore_slot(target: tuple[Any, MemberDescriptorType], before: Any) -> None:
+def _fill_slot(target: tuple[Any, MemberDescriptorType], value: Any) -> None:
     owner, slot = target
-    if content_of_slot(owner, slot) is before:
-        return
-    if before is MISSING:
-        slot.__delete__(owner)
-    else:
-        slot.__set__(owner, before)
-
-
-def restore_class(target: Any, before: type) -> None:
-    if type(target) is not before:
-        _set_class(target, before)
-
-
-def restore_class_attributes(target: type, before: list[tuple[str, Any]]) -> None:
-    now = dict(vars(target))
-    names = {name for name, _ in before}
-    for name in now.keys() - names:
-        if not name.startswith("__"):
-            type.__delattr__(target, name)
-    for name, value in before:
-        if now.get(name, MISSING) is not value and name not in ("__dict__", "__weakref__"):
-            type.__setattr__(target, name, value)
-
-
-def restore_binding(target: tuple[dict[str, Any], str], before: Any) -> None:
-    namespace, name = target
-    if namespace.get(name, MISSING) is before:
-        return
-    if before is MISSING:
-        namespace.pop(name, None)
-    else:
-        namespace[name] = before
-
-
-def restore_cell(target: Any, before: Any) -> None:
-    if before is MISSING:
-        if content_of_cell(target) is not MISSING:
-            del target.cell_contents
-    elif content_of_cell(target) is not before:
-        target.cell_contents = before
+    slot.__delete__(owner) if value is MISSING else slot.__set__(owner, value)
 
 
 def content_of_cell(cell: Any) -> Any:
@@ -141,11 +127,70 @@ def content_of_cell(cell: Any) -> Any:
         return MISSING
 
 
-def restore_defaults(target: Any, before: tuple[Any, Any]) -> None:
-    if target.__defaults__ is not before[0]:
-        target.__defaults__ = before[0]
-    if target.__kwdefaults__ is not before[1]:
-        target.__kwdefaults__ = before[1]
+def _fill_cell(cell: Any, value: Any) -> None:
+    if value is MISSING:
+        del cell.cell_contents
+    else:
+        cell.cell_contents = value
+
+
+def _bind(target: tuple[dict[str, Any], str], value: Any) -> None:
+    namespace, name = target
+    if value is MISSING:
+        namespace.pop(name, None)
+    else:
+        namespace[name] = value
+
+
+restore_slot = by_identity(content_of_slot, _fill_slot)
+restore_cell = by_identity(content_of_cell, _fill_cell)
+restore_binding = by_identity(lambda target: target[0].get(target[1], MISSING), _bind)
+restore_attribute = by_identity(lambda at: getattr(at[0], at[1]), lambda at, value: setattr(at[0], at[1], value))
+restore_class = by_identity(type, _set_class)
+
+
+def restore_class_attributes(target: type, before: list[tuple[str, Any]]) -> None:
+    now = dict(vars(target))
+    names = {name for name, _ in before}
+    for name in now.keys() - names:
+        type.__delattr__(target, name)
+    for name, value in before:
+        if now.get(name, MISSING) is not value and name not in ("__dict__", "__weakref__"):
+            type.__setattr__(target, name, value)
+
+
+def attributes_among(holder: Any, names: set[str]) -> dict[str, Any]:
+    """Attributes of a class, a function or an object without a `__dict__`; `MISSING` where it has none of that name."""
+    if isinstance(holder, (type, FunctionType)):
+        state = vars(holder)
+        return {name: state.get(name, MISSING) for name in names}
+    built_in = vars(type(holder))
+    settable = {name for name in names if type(built_in.get(name)) in (GetSetDescriptorType, MemberDescriptorType)}
+    return {name: getattr(holder, name, MISSING) for name in settable}
+
+
+def restore_attributes(target: Any, before: dict[str, Any]) -> None:
+    put, remove = (type.__setattr__, type.__delattr__) if isinstance(target, type) else (setattr, delattr)
+    now = attributes_among(target, set(before))
+    for name, value in before.items():
+        if value is MISSING and now[name] is not MISSING:
+            remove(target, name)
+        elif now[name] is not value and value is not MISSING:
+            put(target, name, value)
+
+
+def registered_with(cls: abc.ABCMeta) -> set[type]:
+    """The classes that an abstract class has been told are subclasses of it."""
+    references: Any = _abc._get_dump(cls)[0]
+    return {found for each in references if (found := each()) is not None}
+
+
+def restore_registered(target: abc.ABCMeta, before: set[type]) -> None:
+    if registered_with(target) != before:
+        _abc._reset_registry(target)
+        _abc._reset_caches(target)
+        for each in before:
+            target.register(each)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -212,19 +257,9 @@ def restore_cache(cached: Any, before: Any) -> None:
 
 def opaque_state(value: Any) -> tuple[Callable[[Any, Any], None], Any] | None:
     """What brings it back and how it is, of a generator, an array, a file or a buffer; None of anything else."""
-    if isinstance(value, torch.Generator):
-        return restore_torch_generator, value.get_state()
-    if isinstance(value, random.Random):
-        return _restore_python_generator, value.getstate()
-    if isinstance(value, (bytearray, array.array)):
-        return (_restore_buffer, bytes(value)) if len(value) < LARGEST else None
-    if isinstance(value, memoryview):
-        known = not value.readonly and value.c_contiguous and value.nbytes < LARGEST
-        return (_restore_view, bytes(value)) if known else None
-    if isinstance(value, (io.StringIO, io.BytesIO)):
-        return None if value.closed else (_restore_memory_file, (value.getvalue(), value.tell()))
-    if isinstance(value, io.IOBase):
-        return None if value.closed or not value.seekable() else (_restore_position, value.tell())
+    for kind, restore, read in _OPAQUE:
+        if isinstance(value, kind):
+            return None if (state := read(value)) is None else (restore, state)
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         if isinstance(value, numpy.ndarray):
@@ -239,9 +274,50 @@ def restore_torch_generator(target: torch.Generator, before: torch.Tensor) -> No
         target.set_state(before)
 
 
-def _restore_python_generator(target: random.Random, before: Any) -> None:
-    if target.getstate() != before:
-        target.setstate(before)
+def _small_buffer(value: Any) -> bytes | None:
+    return bytes(value) if len(value) < LARGEST else None
+
+
+def _small_view(value: memoryview) -> bytes | None:
+    return bytes(value) if not value.readonly and value.c_contiguous and value.nbytes < LARGEST else None
+
+
+def _refill_array(target: Any, before: bytes) -> None:
+    del target[:]
+    target.frombytes(before)
+
+
+def _of_memory_file(value: Any) -> Any:
+    return None if value.closed else (value.getvalue(), value.tell())
+
+
+def _rewrite(target: Any, before: tuple[Any, int]) -> None:
+    if not target.closed:
+        target.seek(0)
+        target.truncate()
+        target.write(before[0])
+        target.seek(before[1])
+
+
+def _position(value: Any) -> int | None:
+    return None if value.closed or not value.seekable() else value.tell()
+
+
+def _move(target: Any, before: int) -> None:
+    if not target.closed:
+        target.seek(before)
+
+
+#: Classes, what brings their instances back, how they are read: None of what is not brought back.
+_OPAQUE: tuple[tuple[Any, Callable[[Any, Any], None], Callable[[Any], Any]], ...] = (
+    (torch.Generator, restore_torch_generator, torch.Generator.get_state),
+    (random.Random, by_value(random.Random.getstate, random.Random.setstate), random.Random.getstate),
+    (bytearray, by_value(bytes, lambda target, before: setitem(target, slice(None), before)), _small_buffer),
+    (array.array, by_value(bytes, _refill_array), _small_buffer),
+    (memoryview, by_value(bytes, lambda target, before: setitem(target.cast("B"), slice(None), before)), _small_view),
+    ((io.StringIO, io.BytesIO), by_value(_of_memory_file, _rewrite), _of_memory_file),
+    (io.IOBase, by_value(_position, _move), _position),
+)
 
 
 #: Where `Generator` and `RandomState` have what holds their state; anything else holds it itself.
@@ -282,31 +358,3 @@ def _restore_array(target: Any, before: Any) -> None:
                 target.flat[at] = value
     elif target.tobytes() != values.tobytes():
         target[...] = values
-
-
-def _restore_view(target: memoryview, before: bytes) -> None:
-    if bytes(target) != before:
-        target.cast("B")[:] = before
-
-
-def _restore_buffer(target: Any, before: bytes) -> None:
-    if bytes(target) != before:
-        if isinstance(target, bytearray):
-            target[:] = before
-        else:
-            del target[:]
-            target.frombytes(before)
-
-
-def _restore_memory_file(target: Any, before: tuple[Any, int]) -> None:
-    content, position = before
-    if not target.closed and (target.getvalue() != content or target.tell() != position):
-        target.seek(0)
-        target.truncate()
-        target.write(content)
-        target.seek(position)
-
-
-def _restore_position(target: io.IOBase, before: int) -> None:
-    if not target.closed and target.tell() != before:
-        target.seek(before)

@@ -1,4 +1,4 @@
-"""Taking back: what brings random states, constructor arguments and attributes to what they were."""
+"""Taking back after a first call that fails: random states and constructor arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from lazify._module_tree import STATE_KEY
 from lazify._torch import COMPILED_CALL
 
-__all__ = ["Restore", "apply_diff", "diff", "random_state", "snapshot", "snapshot_dict"]
+__all__ = ["Restore", "random_state", "snapshot"]
 
 Restore: TypeAlias = "Callable[[], object]"
 
@@ -79,52 +79,3 @@ def _restore_tensor(tensor: torch.Tensor, data: torch.Tensor, values: torch.Tens
     tensor.data = data  # the same storage: others may share it
     if values is not None:
         data.copy_(values)
-
-
-# ---------------------------------------------------------------------------------------------
-# What was done to attributes in between
-
-#: Of a module's `__dict__`: its values, and for dicts in it what they hold, in order.
-_Contents: TypeAlias = "dict[str, Any]"
-REMOVED = object()
-
-
-def snapshot_dict(state: dict[str, Any]) -> _Contents:
-    return {
-        name: dict(value) if isinstance(value, dict) else value
-        for name, value in state.items()
-        if name != COMPILED_CALL
-    }
-
-
-def diff(before: _Contents, state: dict[str, Any]) -> _Contents:
-    """What hooks did to a module since it was built: for each attribute, or key of a dict in it, the new value."""
-    after = snapshot_dict(state)
-    diff: _Contents = {}
-    for name in {**before, **after}:
-        old, new = before.get(name, REMOVED), after.get(name, REMOVED)
-        if isinstance(old, dict) and isinstance(new, dict):
-            inside = {k: new.get(k, REMOVED) for k in {**old, **new} if new.get(k, REMOVED) is not old.get(k, REMOVED)}
-            if inside:
-                diff[name] = inside
-        elif new is not old:
-            diff[name] = new
-    return diff
-
-
-def apply_diff(before: _Contents, diff: _Contents, state: dict[str, Any]) -> None:
-    """Do the same to the module built anew; its hooks have other numbers, in the same order."""
-    for name, change in diff.items():
-        if isinstance(before.get(name), dict) and isinstance(change, dict):
-            renumbered = dict(zip(before[name], state[name], strict=False)) if "_hooks" in name else {}
-            for key, value in change.items():
-                _put(state[name], renumbered.get(key, key), value)
-        else:
-            _put(state, name, change)
-
-
-def _put(container: dict[Any, Any], key: Any, value: Any) -> None:
-    if value is REMOVED:
-        container.pop(key, None)
-    else:
-        container[key] = value

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lazify._isolation.records import Record, restore_dict, restore_list, restore_torch_generator
-from lazify._torch import BACKEND_SETTINGS, PRINT_OPTIONS
+from lazify._torch import BACKEND_SETTINGS, GLOBAL_HOOKS, PRINT_OPTIONS
 
 __all__ = ["settings"]
 
@@ -48,6 +48,10 @@ def settings(names: set[str]) -> list[Record]:
     if alone or "finalize" in names:
         registry = getattr(weakref.finalize, "_registry", {})
         records.append((restore_dict, registry, _items(registry)))
+    if alone or not _HOOKING.isdisjoint(names):
+        records += [(restore_dict, hooks, _items(hooks)) for hooks in GLOBAL_HOOKS]
+    if "modules" in names:
+        records.append((_forget_made_modules, sys.modules, set(sys.modules)))
     return records
 
 
@@ -60,12 +64,26 @@ def _items(registry: dict[Any, Any]) -> list[tuple[Any, Any]]:
             continue
 
 
+def _forget_made_modules(modules: dict[str, Any], before: set[str]) -> None:
+    """Take out what code has put there; what was imported stays, since it is imported once."""
+    for name, module in _items(modules):
+        if name not in before and getattr(module, "__spec__", None) is None:
+            modules.pop(name, None)
+
+
 def _restore(setting: _Setting, before: Any) -> None:
     if setting.read() != before:
         setting.write(before)
 
 
-_SEEDING = frozenset("default_generator manual_seed seed set_rng_state fork_rng".split())
+_SEEDING = frozenset(["default_generator"])
+_HOOKING = frozenset(
+    f"register_module_{kind}_hook"
+    for kind in """
+        forward_pre forward full_backward_pre full_backward backward buffer_registration module_registration
+        parameter_registration
+    """.split()
+)
 _FILTERING = frozenset("simplefilter filterwarnings resetwarnings catch_warnings filters".split())
 
 
@@ -101,13 +119,21 @@ def _set_numpy_state(state: Any) -> None:
 
 
 def _backends() -> list[Any]:
-    return [read() for read, _ in BACKEND_SETTINGS]
+    return [_read_backend(read) for read, _ in BACKEND_SETTINGS]
+
+
+def _read_backend(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except RuntimeError:  # set by older and newer functions of torch that contradict each other
+        return None
 
 
 def _set_backends(before: list[Any]) -> None:
-    for (read, write), value in zip(BACKEND_SETTINGS, before, strict=True):
-        if read() != value:
-            write(value)
+    for _ in range(2):  # some write others, too
+        for (read, write), value in zip(BACKEND_SETTINGS, before, strict=True):
+            if value is not None and _read_backend(read) != value:
+                write(value)
 
 
 def _autocast() -> list[Any]:
@@ -129,6 +155,11 @@ def _set_environment(before: dict[str, str]) -> None:
     for name, value in before.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
+
+
+def _set_collector(before: tuple[bool, tuple[int, int, int]]) -> None:
+    (gc.enable if before[0] else gc.disable)()
+    gc.set_threshold(*before[1])
 
 
 _CONTEXT = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
@@ -186,7 +217,8 @@ _EVERYWHERE = (
     _named("set_autocast_enabled set_autocast_dtype set_autocast_cache_enabled", _autocast, _set_autocast),
     _named("set_printoptions", lambda: dict(vars(PRINT_OPTIONS)), vars(PRINT_OPTIONS).update),
     _named("setrecursionlimit", sys.getrecursionlimit, sys.setrecursionlimit),
-    _named("gc", gc.isenabled, lambda before: gc.enable() if before else gc.disable()),
+    _named("gc", lambda: (gc.isenabled(), gc.get_threshold()), _set_collector),
+    _named("setswitchinterval", sys.getswitchinterval, sys.setswitchinterval),
     _named("decimal getcontext localcontext setcontext", _decimal, _set_decimal),
 )
 _ONLY_BY_NAME = (

@@ -6,13 +6,15 @@ values and classes -> walk: containers, objects, modules, functions with their g
 
 from __future__ import annotations
 
+import abc
+import contextvars
 import functools
 import gc
 import sys
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import (
     CellType,
@@ -33,7 +35,7 @@ from lazify._isolation.copies import trial_copy
 from lazify._isolation.reach import is_looked_into, is_users, names_in, namespaces_of, stored_in
 from lazify._isolation.records import MISSING, Record
 from lazify._isolation.settings import settings
-from lazify._isolation.stand_ins import CACHED, StandIn, stand_in
+from lazify._isolation.stand_ins import CACHED, StandIn, kept_results, stand_in
 from lazify._module_tree import STATE_KEY
 from lazify._torch import COMPILED_CALL, FakeTensor, is_transformed
 
@@ -65,9 +67,11 @@ class Snapshot:
         self._replaceable: list[tuple[Callable[[Any, Any, Any], object], Any, Any, Any]] = []
         self._todo: list[Any] = []  # keeps what was reached alive, so that ids stay taken
         self._bindings: set[tuple[int, str]] = set()
+        self._assigned: set[str] = set()  # attributes that reachable code assigns
+        self._library_holders: dict[int, Any] = {}  # classes, functions and built-in objects that it names
         self._at = self._code = 0
         self.add(*roots)
-        self._settings = settings(self.names)
+        self._settings = [*settings(self.names), *self._of_libraries()]
 
     def add(self, *roots: Any) -> None:
         """Take in what more values can reach."""
@@ -130,18 +134,14 @@ class Snapshot:
                 self._add_all((key, each))
                 self._replace(dict.__setitem__, value, key, each)
 
-    def _list(self, value: list[Any]) -> None:
-        items = list(list.__iter__(value))
+    def _list(self, value: Any) -> None:
+        base: Any = deque if isinstance(value, deque) else list
+        items = list(base.__iter__(value))
         self._records.append((records.restore_list, value, items))
         for at, each in enumerate(items):
             if type(each) not in _ATOMS:
                 self._add_all((each,))
-                self._replace(list.__setitem__, value, at, each)
-
-    def _deque(self, value: deque[Any]) -> None:
-        items = list(deque.__iter__(value))
-        self._records.append((records.restore_deque, value, items))
-        self._add_all(items)
+                self._replace(base.__setitem__, value, at, each)
 
     def _set(self, value: set[Any]) -> None:
         items = list(set.__iter__(value))
@@ -159,7 +159,7 @@ class Snapshot:
         if isinstance(state, dict):
             self._add_all((state,))
         for slot in _slots(kind):
-            before = records.content_of_slot(value, slot)
+            before = records.content_of_slot((value, slot))
             self._records.append((records.restore_slot, (value, slot), before))
             self._add_all((before,))
             self._replace(_set_slot, value, slot, before)
@@ -167,6 +167,8 @@ class Snapshot:
     def _library_object(self, value: Any) -> None:
         """An object of a library's class: its `__dict__` and what containers in it hold, not the library's objects."""
         state = getattr(value, "__dict__", None)
+        if state is None:
+            self._library_holders[id(value)] = value
         if type(state) is dict and id(state) not in self.seen:
             self.seen.add(id(state))
             self._todo.append(state)
@@ -196,13 +198,15 @@ class Snapshot:
         if not is_users(function.__module__) and not is_users(function.__globals__.get("__name__")):
             return
         before = (function.__defaults__, function.__kwdefaults__)
-        self._records.append((records.restore_defaults, function, before))
+        self._records.append((records.restore_attribute, (function, "__defaults__"), before[0]))
+        self._records.append((records.restore_attribute, (function, "__kwdefaults__"), before[1]))
         self._add_all((*before, function.__dict__, *(function.__closure__ or ())))
         defaults = tuple(_or_itself(each) for each in before[0] or ())
         if any(one is not other for one, other in zip(defaults, before[0] or (), strict=True)):
             self._replaceable.append((setattr, function, "__defaults__", defaults))
         names, stored = names_in(function.__code__), stored_in(function.__code__)
         self.names.update(names)
+        self._assigned.update(stored)
         own, libraries = namespaces_of(function)
         for namespace in own:
             for name in names:
@@ -233,6 +237,8 @@ class Snapshot:
             self._bindings.add((id(namespace), name))
             self._records.append((records.restore_binding, (namespace, name), namespace.get(name, MISSING)))
         value = namespace.get(name)
+        if isinstance(value, (type, FunctionType)):
+            self._library_holders[id(value)] = value
         if type(value) in (list, dict, set) and id(value) not in self.seen and value is not sys.modules:
             self.seen.add(id(value))
             self._records.append(_shallow(value))
@@ -252,6 +258,18 @@ class Snapshot:
             self._add_all((*cls.__mro__, type(cls)))
             for name, value in items:
                 self._replace(type.__setattr__, cls, name, value)
+            if isinstance(cls, abc.ABCMeta):
+                self._records.append((records.restore_registered, cls, records.registered_with(cls)))
+        else:
+            self._library_holders[id(cls)] = cls
+
+    def _of_libraries(self) -> Iterator[Record]:
+        """What code assigns to classes and functions of libraries (`nn.Linear.forward = ...`), and registrations."""
+        for holder in self._library_holders.values():
+            if before := records.attributes_among(holder, self._assigned):
+                yield records.restore_attributes, holder, before
+            if isinstance(holder, abc.ABCMeta) and "register" in self.names:
+                yield records.restore_registered, holder, records.registered_with(holder)
 
     def _replace(self, put: Callable[[Any, Any, Any], None], holder: Any, key: Any, value: Any) -> None:
         """Note that a stand-in is to take the place of a value, if there is one for it."""
@@ -264,7 +282,7 @@ class Snapshot:
 
     def _cache(self, cached: Any) -> None:
         self._records.append((records.restore_cache, cached, cached.cache_info()))
-        self._add_all((cached.__wrapped__,))
+        self._add_all((cached.__wrapped__, *kept_results(cached)[0].values()))
 
     def _state(self, value: Any) -> None:
         if (state := records.opaque_state(value)) is not None:
@@ -327,6 +345,10 @@ def _target(snapshot: Snapshot, reference: Any) -> None:
     snapshot._add_all((reference(),))
 
 
+def _content(snapshot: Snapshot, variable: contextvars.ContextVar[Any]) -> None:
+    snapshot._add_all((variable.get(None),))
+
+
 #: Past every `__getattribute__` of a class.
 _DICT: Any = vars(nn.Module)["__dict__"]
 
@@ -350,11 +372,11 @@ _EXPAND: dict[type, Callable[[Snapshot, Any], None]] = {
     SimpleNamespace: _parts("__dict__"),
     weakref.ref: _target,
     **dict.fromkeys(weakref.ProxyTypes, _target_of_proxy),
+    contextvars.ContextVar: _content,
 }
 _EXPAND_INSTANCES: tuple[tuple[Any, Callable[[Snapshot, Any], None]], ...] = (
     (dict, Snapshot._dict),
-    (list, Snapshot._list),
-    (deque, Snapshot._deque),
+    ((list, deque), Snapshot._list),
     (set, Snapshot._set),
     ((tuple, frozenset), Snapshot._fixed),
     (functools.partial, _parts("func", "args", "keywords")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import gc
 import queue
 import random
 import sys
@@ -20,14 +21,11 @@ from typing import Any, cast
 import torch
 
 from lazify._isolation.quiet import in_trial
+from lazify._isolation.waiting import UncopyableError, own_threads
 
-__all__ = ["CACHED", "UncopyableError", "private_random_states", "stand_in", "thread_private"]
+__all__ = ["CACHED", "UncopyableError", "kept_results", "own_functions", "stand_in", "thread_private"]
 
 CACHED: type = type(functools.lru_cache(in_trial))
-
-
-class UncopyableError(TypeError):
-    """What a trial run would consume, or wait for, can be used only once."""
 
 
 # ---------------------------------------------------------------------------------------------
@@ -45,13 +43,44 @@ def _dispatching(original: Any, private: Callable[..., Any]) -> Callable[..., An
     return function
 
 
-def _uncached(cached: Any) -> Callable[..., Any]:
-    """Stands for an `lru_cache`d function: in a trial run it computes anew, and nothing gets into the cache."""
-    function: Any = _dispatching(cached, cached.__wrapped__)
+def _with_own_cache(cached: Any) -> Callable[..., Any]:
+    """Stands for an `lru_cache`d function: in a trial run it has a cache of its own, with what the other one holds."""
+    kept, keyword_mark = kept_results(cached)
+    typed = cached.cache_parameters()["typed"]
+
+    def compute(*args: Any, **kwargs: Any) -> Any:
+        key = (*args, *((keyword_mark, *(each for pair in kwargs.items() for each in pair)) if kwargs else ()))
+        if typed:
+            key += (*map(type, args), *map(type, kwargs.values()))
+        elif len(key) == 1 and type(key[0]) in (int, str):
+            key = key[0]
+        return kept[key] if key in kept else cached.__wrapped__(*args, **kwargs)
+
+    function: Any = _dispatching(cached, functools.lru_cache(cached.cache_parameters()["maxsize"], typed)(compute))
     function.__wrapped__ = cached.__wrapped__  # in a trial run inside a trial run this one stands for a cached one, too
     for name in ("cache_info", "cache_clear", "cache_parameters"):
         setattr(function, name, getattr(cached, name))
     return function  # type: ignore[no-any-return]
+
+
+def kept_results(cached: Any) -> tuple[dict[Any, Any], Any]:
+    """What an `lru_cache` holds, by its keys, and the mark before keywords in a key.
+
+    It is read as the garbage collector reads it, since to ask the function would count; nothing where Python hides it.
+    """
+    inside = gc.get_referents(cached)
+    size = cached.cache_info().currsize
+    own = [getattr(cached, "__dict__", None)]
+    found: dict[Any, Any] = next((each for each in inside if type(each) is dict and each is not own[0]), {})
+    mark = next((each for each in inside if type(each) is object), None)
+    if not size or len(found) != size:
+        return {}, mark
+    if cached.cache_parameters()["maxsize"] is None:
+        return dict(found), mark
+    link = type(next(iter(found.values())))
+    after = [at for at, each in enumerate(inside) if each is link and at > 1][:size]  # key, result, class of the link
+    pairs = {inside[at - 2]: inside[at - 1] for at in after}
+    return (pairs if pairs.keys() == found.keys() else {}), mark
 
 
 # ---------------------------------------------------------------------------------------------
@@ -172,12 +201,12 @@ def stand_in(value: Any, copied: Callable[[Any], Any]) -> Any:
     if kind is StandIn:  # of a run around this one: what it has there is as good as the thing itself
         return StandIn(value, value._lazify_make)
     if kind is CACHED:
-        return _uncached(value)
+        return _with_own_cache(value)
     if (make := _OF_THREADS.get(kind)) is not None:
         return StandIn(value, make)
     if _is_used_up(cast("Any", kind)):
         return StandIn(value, copied)
-    return _drawing_by_id("numpy" in sys.modules).get(id(value))
+    return _functions_by_id(*_now()).get(id(value))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -189,7 +218,7 @@ def _is_used_up(kind: type) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------
-# Random states of the process
+# Functions of the process: random states, threads
 
 
 class _States(threading.local):
@@ -214,32 +243,40 @@ def _own_state(which: str) -> Any:
     return state
 
 
-_TORCHS = {
-    torch.manual_seed: "manual_seed",
-    torch.seed: "seed",
-    torch.initial_seed: "initial_seed",
-    torch.get_rng_state: "get_state",
-    torch.set_rng_state: "set_state",
+#: Functions of torch that seed, and the methods of a generator that do the same.
+_SEEDING = {
+    "manual_seed": "manual_seed",
+    "seed": "seed",
+    "initial_seed": "initial_seed",
+    "get_rng_state": "get_state",
+    "set_rng_state": "set_state",
 }
 
 
-@functools.lru_cache(maxsize=2)
-def _drawing(with_numpy: bool) -> tuple[tuple[dict[str, Any], str, Any, Any], ...]:
-    """Functions that draw from, or seed, random states of the process: (namespace, name, function, its stand-in)."""
+@functools.lru_cache(maxsize=4)
+def _functions(with_numpy: bool, _: Any) -> tuple[tuple[Any, str, Any, Any], ...]:
+    """Functions that a run has its own of: (module or class, name, function, its stand-in).
+
+    They draw from, or seed, random states of the process, or start threads and wait for them. (Dynamo, when it is
+    imported, puts another function in the place of `torch.manual_seed`.)
+    """
     numpy: Any = sys.modules["numpy"] if with_numpy else None
     states = {id(getattr(random, "_inst", None)): "random"}
     if with_numpy:
         states[id(numpy.random.mtrand._rand)] = "numpy"
-    found = []
+    found: list[tuple[Any, str, Any, Any]] = [
+        (cls, name, vars(cls)[name], _dispatching(vars(cls)[name], own))
+        for cls, name, own in own_threads(lambda: _states.made.setdefault("threads", {}))
+    ]
     for module in (random, numpy.random, torch, torch.random) if with_numpy else (random, torch, torch.random):
         for name, value in vars(module).items():
             which, method = states.get(id(getattr(value, "__self__", None))), name
             if with_numpy and value is numpy.random.seed:
                 which = "numpy"
-            elif getattr(value, "__module__", None) == "torch.random" and value in _TORCHS:
-                which, method = "torch", _TORCHS[value]
+            elif getattr(value, "__module__", None) == "torch.random" and name in _SEEDING:
+                which, method = "torch", _SEEDING[name]
             if which is not None:
-                found.append((vars(module), name, value, _dispatching(value, functools.partial(_drawn, which, method))))
+                found.append((module, name, value, _dispatching(value, functools.partial(_drawn, which, method))))
     return tuple(found)
 
 
@@ -247,25 +284,30 @@ def _drawn(which: str, method: str, *args: Any, **kwargs: Any) -> Any:
     return getattr(_own_state(which), method)(*args, **kwargs)
 
 
-@functools.lru_cache(maxsize=2)
-def _drawing_by_id(with_numpy: bool) -> dict[int, Any]:
-    return {id(function): made for _, _, function, made in _drawing(with_numpy)}
+@functools.lru_cache(maxsize=4)
+def _functions_by_id(*key: Any) -> dict[int, Any]:
+    return {id(function): made for _, _, function, made in _functions(*key)}
+
+
+def _now() -> tuple[bool, Any]:
+    """What the functions depend on: whether numpy is loaded, and which function of torch seeds."""
+    return "numpy" in sys.modules, getattr(torch.manual_seed, "_lazify_original", torch.manual_seed)
 
 
 @contextmanager
-def private_random_states() -> Iterator[None]:
-    """In this thread, Python's and numpy's functions that draw, and torch's that seed, leave those of others alone."""
+def own_functions() -> Iterator[None]:
+    """In this thread, what draws, seeds or starts threads leaves random states and threads of others alone."""
     changed = []
-    for each in _drawing("numpy" in sys.modules):
-        namespace, name, function, made = each
-        if namespace.get(name) is function:  # else a run inside a run, or the user's own
-            namespace[name] = made
+    for each in _functions(*_now()):
+        holder, name, function, made = each
+        if vars(holder).get(name) is function:  # else a run inside a run, or the user's own
+            setattr(holder, name, made)
             changed.append(each)
     try:
         yield
     finally:
-        for namespace, name, function, made in changed:
-            if namespace.get(name) is made:
-                namespace[name] = function
+        for holder, name, function, made in changed:
+            if vars(holder).get(name) is made:
+                setattr(holder, name, function)
         if changed:
             _states.made.clear()

@@ -7,7 +7,6 @@ constructor, arguments, values -> copies of all that is the user's -> built and 
 from __future__ import annotations
 
 import contextvars
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,17 +25,16 @@ from lazify._isolation.limits import memory_limit, one_at_a_time
 from lazify._isolation.quiet import quiet
 from lazify._isolation.reals import RealTrialMode
 from lazify._isolation.snapshot import Snapshot
-from lazify._isolation.stand_ins import UncopyableError, private_random_states
+from lazify._isolation.stand_ins import own_functions
+from lazify._isolation.waiting import call_to_the_end
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import tensors
 from lazify._torch import fakes_cannot_follow, load_fakes
 
-__all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "consume", "isolated", "real_trial"]
+__all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "isolated", "real_trial"]
 
 #: Builds the class, eagerly, from all its constructor arguments by name.
 Constructor: TypeAlias = "Callable[[Mapping[str, Any]], nn.Module]"
-#: How many values are drawn from a forward that is a generator, before it counts as endless.
-MOST_YIELDED = 1000
 #: How many numbers of each tensor in a result are compared with those of another run.
 MOST_COMPARED = 4096
 
@@ -90,7 +88,7 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
         load_fakes()
         snapshot = Snapshot(*roots)
         try:
-            with private_random_states(), imports_are_real(snapshot):
+            with own_functions(), imports_are_real(snapshot):
                 snapshot.put_stand_ins()
                 yield snapshot
         finally:
@@ -146,7 +144,7 @@ class TrialRunner:
                     self._note_size(module)
                     args, kwargs = copied((self.args, dict(self.kwargs)), fakes)
                     with torch.set_grad_enabled(grad), _Operations(recorder), TrialFunctions(fakes, recorder):
-                        consume(result := getattr(module, self.method)(*args, **kwargs))
+                        result = call_to_the_end(getattr(module, self.method), *args, **kwargs)
                     passed = TrialRun(
                         None,
                         True,
@@ -217,37 +215,6 @@ def _bytes(tensor: torch.Tensor) -> int:
 def _on_the_cpu(given: dict[str, Any], mode: TrialMode | None) -> dict[str, Any]:
     """Constructor arguments for a run on fakes, which are all on the CPU."""
     return given if mode is None or given.get("device") is None else {**given, "device": "cpu"}
-
-
-def consume(result: Any) -> None:
-    """Run a generator or a coroutine that a forward has returned to its end: only then is it known to pass."""
-    if inspect.isgenerator(result):
-        for _, _ in zip(range(MOST_YIELDED), result, strict=False):
-            pass
-        result.close()
-    elif inspect.iscoroutine(result):
-        _drive(result)
-    elif inspect.isasyncgen(result):
-        _drive(_drained(result))
-
-
-async def _drained(result: Any) -> None:
-    left = MOST_YIELDED
-    async for _ in result:
-        left -= 1
-        if not left:
-            break
-
-
-def _drive(coroutine: Any) -> None:
-    try:
-        for _ in range(MOST_YIELDED):
-            if coroutine.send(None) is not None:  # a future
-                coroutine.throw(UncopyableError("a trial run cannot await what another task or thread will do"))
-    except StopIteration:
-        pass
-    finally:
-        coroutine.close()
 
 
 class _Operations(TorchDispatchMode):

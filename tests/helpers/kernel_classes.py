@@ -151,7 +151,6 @@ class Shown(NamedTuple):
     names: str
     inferred: dict[str, str]
     doc: str
-    called: str = ""
 
 
 RELU = "<class 'torch.nn.modules.activation.ReLU'>"
@@ -222,13 +221,11 @@ CLASSES = {
         f"{CONV2D_NAMES} expansion_ratio",
         {"in_channels": "axis(-3)", "out_channels": "expanded_channels(in_channels, expansion_ratio)"},
         "Applies a 2D convolution over an input signal composed of several input",
-        called="LazyConv2d",
     ),
     "LazyExpand": Shown(
         f"(kernel_size: {SIZE}, {CONV2D}, *, times) -> None",
         f"{CONV2D_NAMES} times",
         {"in_channels": "axis(1)"},
         "Applies a 2D convolution over an input signal composed of several input",
-        called="LazyConv2d",
     ),
 }

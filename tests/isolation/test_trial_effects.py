@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from helpers.trial_effects import EFFECTS, Effect
 from helpers.trial_effects_outside import OUTSIDE
+from helpers.trial_effects_shared import SHARED
 from helpers.trial_worlds import CARRIERS, WAYS, use
 
-ALL = [*EFFECTS, *OUTSIDE]
+ALL = [*EFFECTS, *OUTSIDE, *SHARED]
 
 
 @pytest.mark.parametrize("way", WAYS)

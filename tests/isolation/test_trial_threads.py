@@ -82,6 +82,28 @@ def test_nobodys_number_is_drawn_twice() -> None:
     assert max(collections.Counter(drawn).values()) == 1
 
 
+def test_a_constructor_that_seeds_rewinds_no_number_of_another_thread() -> None:
+    class Seeding(Searched):
+        def __init__(self, zzz: int, width: int) -> None:
+            torch.manual_seed(7)
+            with torch.random.fork_rng():
+                torch.seed()
+            super().__init__(zzz)
+
+    drawn: list[float] = []
+    done = threading.Event()
+
+    def look() -> None:
+        try:
+            for width in range(15):
+                assert list(searched(width, cls=Seeding).parameters())
+        finally:
+            done.set()
+
+    together(_until(done, lambda: drawn.append(torch.rand(1, dtype=torch.float64).item())), look)
+    assert max(collections.Counter(drawn).values()) == 1
+
+
 def test_warnings_and_lines_of_others_are_heard() -> None:
     said = 0
     lines: list[str] = []
