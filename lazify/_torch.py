@@ -337,8 +337,10 @@ without_torch_function = _private("torch._C.DisableTorchFunctionSubclass")
 def forget_hooks(tensor: torch.Tensor) -> None:
     """Remove all hooks of a tensor, and the dicts that hold them: else torch takes the next ones for registered."""
     with without_torch_function():
-        tensor._backward_hooks = None
-        tensor._post_accumulate_grad_hooks = None  # type: ignore[attr-defined]
+        for name in ("_backward_hooks", "_post_accumulate_grad_hooks"):
+            if (hooks := getattr(tensor, name)) is not None:
+                hooks.clear()  # torch may still hold it
+                setattr(tensor, name, None)
 
 
 def without_symbolic_sizes(tensor: torch.Tensor) -> torch.Tensor:
