@@ -82,7 +82,7 @@ def test_tab_offers_what_is_left_to_say(kernel: Kernel, name: str) -> None:
 @every_class
 def test_help_and_question_mark_agree(kernel: Kernel, name: str) -> None:
     assert kernel.run(f"{name}?").page == kernel.tooltip(name)
-    called = name.rpartition(".")[2]
+    called = CLASSES[name].called or name.rpartition(".")[2]
     title, _, *lines = kernel.run(f"help({name})").text.splitlines()
     assert title.startswith(f"Help on class {called} in module ")
     text = one_line(" ".join(line.removeprefix(" |") for line in lines))

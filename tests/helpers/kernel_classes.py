@@ -151,6 +151,7 @@ class Shown(NamedTuple):
     names: str
     inferred: dict[str, str]
     doc: str
+    called: str = ""
 
 
 RELU = "<class 'torch.nn.modules.activation.ReLU'>"
@@ -227,5 +228,6 @@ CLASSES = {
         f"{CONV2D_NAMES} times",
         {"in_channels": "axis(1)"},
         "Applies a 2D convolution over an input signal composed of several input",
+        called="LazyConv2d",
     ),
 }
