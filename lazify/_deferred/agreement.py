@@ -108,7 +108,8 @@ def _agreed(one: Any, other: Any, sources: CopySources, other_sources: CopySourc
         return kind(one)
     if kind in _SEQUENCES or (isinstance(one, tuple) and hasattr(one, "_make")):
         items = _agreed_items(one, other, sources, other_sources)
-        return _DIFFERENT if items is None else getattr(kind, "_make", kind)(items)
+        make: Any = getattr(one, "_make", kind)
+        return _DIFFERENT if items is None else make(items)
     return _DIFFERENT
 
 

@@ -65,11 +65,8 @@ def restore_list(target: Any, before: list[Any]) -> None:
     base: Any = deque if isinstance(target, deque) else list
     if _same_items(list(base.__iter__(target)), before):
         return
-    if base is list:
-        list.__setitem__(target, slice(None), before)
-    else:
-        deque.clear(target)
-        deque.extend(target, before)
+    base.clear(target)
+    base.extend(target, before)
 
 
 def restore_set(target: set[Any], before: list[Any]) -> None:

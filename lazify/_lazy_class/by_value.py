@@ -8,15 +8,17 @@ first use  ->  `NotRestored.__get__` applies `lazify` again, to the class that i
 from __future__ import annotations
 
 import copyreg
+import sys
 from collections.abc import Callable
 from inspect import Signature
 from threading import RLock
+from types import FrameType
 from typing import Any, NamedTuple
 
 from lazify._recipe.checking import Options
 from lazify._recipe.recipe import Recipe
 
-__all__ = ["RECIPE", "NotRestored", "Restorable", "forget_when_pickled", "restore"]
+__all__ = ["RECIPE", "NotRestored", "Restorable", "forget_when_pickled", "is_pickled_by_value", "restore"]
 
 #: Class attribute that holds the recipe, of lazy classes and of decorated classes.
 RECIPE = "_lazify_recipe"
@@ -79,3 +81,13 @@ class forget_when_pickled(tuple[Any, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()
+
+
+def is_pickled_by_value() -> bool:
+    """Whether cloudpickle is pickling, or a copy of it in another library: it pickles classes and rules by value."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if "cloudpickle" in str(frame.f_globals.get("__name__")).split("."):
+            return True
+        frame = frame.f_back
+    return False

@@ -7,13 +7,14 @@ import html
 import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from types import FunctionType
 from typing import Any
 
 import wrapt
 from torch import nn
 
 from lazify._deferred.state import LazyState, lazy_state
-from lazify._lazy_class.by_value import RECIPE, NotRestored
+from lazify._lazy_class.by_value import RECIPE, NotRestored, is_pickled_by_value
 from lazify._lazy_class.tables import explained_parameters, signature_rows, signatures_html
 from lazify._recipe.binding import function_with_signature
 from lazify._recipe.construction import construction_context
@@ -48,11 +49,10 @@ class _Constructor(wrapt.FunctionWrapper):  # type: ignore[type-arg]
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """This class, not that of functions: cloudpickle would pickle what looks like a function as one.
-
-        (The methods that users get, bound ones, look like functions.)
+        """That of functions, as Dynamo and `inspect` expect it; to cloudpickle, which would pickle a function as one,
+        this class.
         """
-        return _Constructor
+        return _Constructor if is_pickled_by_value() else FunctionType
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         """Pickle as a part of a class that is pickled by value."""

@@ -14,7 +14,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from torch import nn
@@ -22,7 +22,7 @@ from torch import nn
 from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState
-from lazify._lazy_class.constructor import RECIPE
+from lazify._lazy_class.by_value import RECIPE, is_pickled_by_value
 from lazify._recipe.recipe import Recipe
 from lazify.errors import DefinitionError, UnpicklableError, compose, split_fix
 
@@ -44,7 +44,7 @@ def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
     """
     if recipe.decorated:
         return recipe.wrapped, None, True
-    if _is_pickled_by_value():
+    if is_pickled_by_value():
         return lazy, None, False
     options = recipe.options if isinstance(recipe.options, tuple) else ()
     nameless = [(name, rule) for name, rule in options if callable(rule) and not _is_importable(rule)]
@@ -63,16 +63,6 @@ def pickle_reference(lazy: type, recipe: Recipe) -> tuple[Any, ...]:
             f"{recipe.name} = lazify(...)  # or define the lazy class at the top of a module",
         )
     )
-
-
-def _is_pickled_by_value() -> bool:
-    """Whether cloudpickle is pickling, or a copy of it in another library: it pickles classes and rules by value."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if "cloudpickle" in str(frame.f_globals.get("__name__")).split("."):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _is_importable(function: Any) -> bool:
