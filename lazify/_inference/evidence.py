@@ -56,7 +56,8 @@ def _examine(search: Search, solution: Solution, values: Values, name: str) -> N
     run = search.run(values)
     contrasts, built = 0, 0
     for value, is_suspect in (*_passed_already(search, values, name), *_others(values[name], name, search.problem)):
-        if search.exhausted() or (contrasts == MOST_CONTRASTS and not is_suspect) or (built and value == 1):
+        is_enough = search.exhausted() and name in solution.refused  # no limit lets a value pass that nothing refused
+        if is_enough or (contrasts == MOST_CONTRASTS and not is_suspect) or (built and value == 1):
             continue
         changed = {**values, name: value}
         other = search.run(changed)

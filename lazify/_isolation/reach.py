@@ -50,7 +50,11 @@ def is_looked_into(name: Any) -> bool:
     return str(name).startswith(_OPEN_IN_TORCH) if root == "torch" else root not in _OPAQUE and root not in _RUNNERS
 
 
-@functools.lru_cache(maxsize=8192)
+#: More functions, and those inside them, than one walk looks at: a smaller cache would forget each before its next use.
+_MOST_CODE = 2**16
+
+
+@functools.lru_cache(maxsize=_MOST_CODE)
 def names_in(code: CodeType) -> tuple[str, ...]:
     """Names that a function looks up: globals and attributes, also by texts (`getattr`), in functions inside, too."""
     found = dict.fromkeys((*code.co_names, *code.co_freevars))
@@ -65,12 +69,13 @@ def names_in(code: CodeType) -> tuple[str, ...]:
 _STORING = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]})
 
 
-@functools.lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=_MOST_CODE)
 def stored_in(code: CodeType) -> frozenset[str]:
     """Names of attributes that a function assigns, except those that a method assigns to its `self`."""
     found = set()
     before = None
-    for instruction in dis.get_instructions(code):
+    stores = not _STORING.isdisjoint(code.co_code[::2])  # to read all instructions takes a hundred times as long
+    for instruction in dis.get_instructions(code) if stores else ():
         if instruction.opcode in _STORING and before != ("LOAD_FAST", "self"):
             found.add(instruction.argval)
         before = (instruction.opname.partition("_BORROW")[0], instruction.argval)

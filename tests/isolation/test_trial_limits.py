@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.modules import Searched
-from lazify import InferenceError, lazify
+from lazify import AmbiguousInferenceError, InferenceError, lazify
 from lazify._isolation import Budget, TrialMemoryError, TrialRunner
 from lazify._isolation import limits as limits_module
 from lazify._isolation.reals import RealTrialMode
@@ -48,6 +48,20 @@ def test_an_error_says_which_limit_was_reached(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("lazify._inference.solver.MAX_RUNS", 12)
     with pytest.raises(InferenceError, match="after 12 runs"):
         lazify(Never, exclude=["a", "b"])()(torch.ones(2, 5))
+
+
+def test_no_limit_lets_a_value_pass_that_the_call_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Inside(nn.Module):
+        def __init__(self, zzz: int) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(5, zzz), nn.Linear(zzz, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(self.a(x))
+
+    monkeypatch.setattr("lazify._inference.solver.MAX_RUNS", 1)
+    with pytest.raises(AmbiguousInferenceError, match="leaves 'zzz' of Inside open"):
+        lazify(Inside, exclude=["zzz"])()(torch.ones(2, 5))
 
 
 def run(cls: type[nn.Module], value: int, *args: Any) -> Any:
