@@ -24,7 +24,10 @@ class InstanceLock:
         state: the lazy state of the instance.
         thread_id: the thread that created this lock, and that may enter again.
         release_event: set on release; created by the first thread that waits, None until then.
+        is_ready: whether others may look at the instance before the release: it has been built.
     """
+
+    is_ready = False
 
     def __init__(self, state: Any) -> None:
         self.state = state
@@ -39,6 +42,12 @@ class InstanceLock:
                 return False
         return True
 
+    def enter_or_ready(self) -> None:
+        """Acquire the lock, or wait until the thread that holds it has built the instance; not in a deadlock."""
+        while (other := lock_holders.setdefault(self.state, self)) is not self and other.thread_id != self.thread_id:
+            if other.is_ready or not other.wait_released(or_ready=True):
+                return
+
     def __exit__(self, *_: object) -> None:
         if lock_holders.get(self.state) is self:
             self.release()
@@ -51,8 +60,16 @@ class InstanceLock:
         if self.release_event is not None:
             self.release_event.set()
 
-    def wait_released(self) -> bool:
-        """Block until the lock is released; False, at once, if that would be a deadlock."""
+    def set_ready(self) -> None:
+        """Wake threads that wait for the instance to be built; those that wait for the release wait again."""
+        holder = lock_holders.get(self.state, self)
+        holder.is_ready = True  # first, then read the event, as in `release`
+        if (event := holder.release_event) is not None:
+            holder.release_event = None
+            event.set()
+
+    def wait_released(self, or_ready: bool = False) -> bool:
+        """Block until the lock is released (or the instance is built); False, at once, if that would be a deadlock."""
         thread = get_ident()
         with _event_creation:
             self.release_event = release_event = self.release_event or Event()
@@ -63,7 +80,7 @@ class InstanceLock:
                 return False
             awaited_locks[thread] = self
         try:
-            if lock_holders.get(self.state) is self:
+            if lock_holders.get(self.state) is self and not (or_ready and self.is_ready):
                 release_event.wait()
         finally:
             awaited_locks.pop(thread, None)

@@ -119,7 +119,7 @@ def shorten_traceback(error: BaseException) -> None:
     """Leave out of a traceback what lazify does between the user's line and the code that raised.
 
     To be called where the user's code enters lazify; the frame of the caller stays. An error that lazify raises without
-    meaning to keeps all its frames.
+    meaning to keeps all its frames. Where lazify raised the error that is the cause of this one is not shown.
     """
     frames = list(_frames(error.__traceback__))
     is_meant = isinstance(error, (LazifyError, TypeError)) or isinstance(error.__cause__, LazifyError)
@@ -131,6 +131,8 @@ def shorten_traceback(error: BaseException) -> None:
             last.tb_next = each
             last = each
     last.tb_next = None
+    if isinstance(cause := error.__cause__, LazifyError) and all(map(_is_internal, _frames(cause.__traceback__))):
+        cause.__traceback__ = None
 
 
 def _frames(traceback: TracebackType | None) -> Iterable[TracebackType]:

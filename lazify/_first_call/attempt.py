@@ -237,6 +237,7 @@ def _run(
             state.recipe.original_init(module, **state.given, **first.values)
             if module.__dict__.get(COMPILED_CALL) is not first:
                 first.reinstall_gate()
+            first.set_ready()
             result = (first.compiled or module._call_impl)(*args)  # as the gate does
         else:
             construct()

@@ -89,6 +89,7 @@ def _build_here(call: Materialization) -> None:
         if transaction is not None:
             check_names_kept(module, state, transaction)
     call.reinstall_gate()
+    call.set_ready()
 
 
 def build_for_trial(state: LazyState, arguments: Mapping[str, Any]) -> nn.Module:

@@ -17,7 +17,7 @@ from lazify._inference.search import search
 from lazify._isolation import TrialMemoryError, TrialRunner, UncopyableError
 from lazify._lock import InstanceLock
 from lazify._module_tree import walk
-from lazify._nested import cache_key, keep
+from lazify._nested import cache_key, children, keep
 from lazify._recipe.recipe import Recipe
 from lazify._torch import COMPILED_CALL, GLOBAL_PRE_HOOKS
 from lazify.errors import AmbiguousInferenceError, InferenceError
@@ -59,22 +59,32 @@ def by_search(
         code = (recipe.wrapped, [operation.args for operation in state.history.operations])
         construct = functools.partial(build_for_trial, state)
         probe = TrialRunner(construct, state.given, args, kwargs, method or "__call__", code)
-        with _given_modules_locked(state), trial_run_scope(TrialKind.ON_FAKES):
+        with _modules_at_rest([list(state.given.values()), args, kwargs]), trial_run_scope(TrialKind.ON_FAKES):
             return keep(solutions, key, _searched(recipe, state, probe), MOST_SOLUTIONS)
     return solutions[key]
 
 
 @contextmanager
-def _given_modules_locked(state: LazyState) -> Iterator[None]:
-    """While trial runs copy the modules given to a constructor, no other thread materializes one of them."""
+def _modules_at_rest(values: list[Any]) -> Iterator[None]:
+    """While trial runs copy the modules in these values, no other thread begins to build one, or is about to."""
     with ExitStack() as locks:
-        for value in state.given.values():
-            for _, module in walk(value) if isinstance(value, nn.Module) else ():
-                gate = vars(module).get(COMPILED_CALL)
-                inner = gate.state if isinstance(gate, InstanceLock) else lazy_state(module)
-                if inner is not None:
-                    locks.enter_context(InstanceLock(inner))
+        for module in _modules_in(values, set()):
+            gate = vars(module).get(COMPILED_CALL)
+            inner = gate.state if isinstance(gate, InstanceLock) else lazy_state(module)
+            if inner is not None:
+                lock = InstanceLock(inner)
+                lock.enter_or_ready()
+                locks.push(lock)
         yield
+
+
+def _modules_in(value: Any, seen: set[int]) -> Iterator[nn.Module]:
+    if isinstance(value, nn.Module):
+        yield from (module for _, module in walk(value, seen=seen))
+    elif id(value) not in seen:
+        seen.add(id(value))
+        for _, each in children(value) or ():
+            yield from _modules_in(each, seen)
 
 
 def _searched(recipe: Recipe, state: LazyState, probe: TrialRunner) -> dict[str, Any]:

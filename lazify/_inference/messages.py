@@ -38,7 +38,10 @@ def unsolved(recipe: Recipe, names: tuple[str, ...], solution: Solution, call: M
         facts.append((f"tried, {at + 1} of {len(solution.tried)}", f"{format_values(values)}: {_why(run)}"))
     if solution.limit:
         facts.append(("ended", f"after {solution.limit}"))
-    fix = f"{_lazify_call(recipe, names[0])}  # or axis(n, of=...), or a function"
+    is_ruled = isinstance(recipe.rules[names[0]], Axis)  # by its name: that rule has been tried
+    rule = "axis(n, of='...')" if is_ruled else "axis(1)"
+    give = f"{recipe.display_name}(..., {names[0]}=...)  # or give it"
+    fix = f"{_lazify_call(recipe, names[0], rule)}  # or a function\n{give}"
     return InferenceError(compose(f"no value of {', '.join(names)} lets the call of {wrapped} pass", facts, fix))
 
 

@@ -16,7 +16,7 @@ from lazify._inference.entries import solve_entries
 from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
 from lazify._inference.problem import Problem, Solution, in_order, nested_sizes, suggestions
-from lazify._isolation import TrialRunner
+from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 from lazify._nested import tensor_paths, tensors
 from lazify._recipe.binding import NOT_GIVEN
 from lazify._recipe.naming_conventions import means_input, names_argument
@@ -104,7 +104,7 @@ def investigate(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -
     if solution.values is None:
         solution = _with_defaults(recipe, runner, names) or solution
     if solution.values is None:
-        raise _failure(recipe, names, solution, call)
+        raise _failure(recipe, runner, names, solution, call)
     return Findings(call, by_rule, problem, solution)
 
 
@@ -147,10 +147,12 @@ def _defaults(recipe: Recipe, names: Any) -> dict[str, Any]:
     return {n: parameters[n].default for n in names if n in parameters and has_default(parameters[n])}
 
 
-def _failure(recipe: Recipe, names: tuple[str, ...], solution: Solution, call: Mapping[str, Any]) -> Exception:
+def _failure(
+    recipe: Recipe, runner: TrialRunner, names: tuple[str, ...], solution: Solution, call: Mapping[str, Any]
+) -> Exception:
     """The error of a search that found nothing: that of the call itself, if it is the same with every value."""
-    failed = [run for _, run in solution.tried if run.error is not None]
-    furthest = max(failed, key=lambda run: run.progress).error if failed else None
+    failed = [each for each in solution.tried if each[1].error is not None]
+    furthest = _as_on_real_tensors(runner, *max(failed, key=lambda each: each[1].progress)) if failed else None
     untried = unsearchable(recipe, names, furthest)
     error = untried or unsolved(recipe, names, solution, call)
     error.furthest = furthest
@@ -163,6 +165,14 @@ def _failure(recipe: Recipe, names: tuple[str, ...], solution: Solution, call: M
         return furthest
     error.__cause__ = furthest
     return error
+
+
+def _as_on_real_tensors(runner: TrialRunner, values: Mapping[str, Any], run: TrialRun) -> Exception | None:
+    """The error of a run on fakes, as the same call raises it on real tensors: in the words of its kernels."""
+    if runner.real or not run.built or isinstance(run.error, UncopyableError):
+        return run.error
+    error = replace(runner, real=True)(values).error
+    return run.error if error is None or isinstance(error, (TrialMemoryError, UncopyableError)) else error
 
 
 def _all_alike(solution: Solution) -> bool:

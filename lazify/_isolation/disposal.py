@@ -28,7 +28,7 @@ class _Disposed:
 def dispose(module: nn.Module | None, failure: BaseException | None, spared: Container[int]) -> None:
     """Let a module, and what an error's frames hold, go without any `__del__`; `spared` are ids of what existed before.
 
-    The error is kept, with the lines that it came through, except lazify's own.
+    The error is kept, with the lines that it came through, except those between the user's code and the operator.
     """
     roots = [module, *_locals_in(failure)]
     for each in _inside(roots, spared):
@@ -42,14 +42,17 @@ def dispose(module: nn.Module | None, failure: BaseException | None, spared: Con
         error.__traceback__ = _emptied(error.__traceback__)
 
 
+_NOT_SHOWN = ("lazify.", "torch._", "torch.utils._")
+
+
 def _emptied(traceback: TracebackType | None) -> TracebackType | None:
-    """A traceback without lazify's frames, and with nothing in the others."""
+    """A traceback without frames of lazify and of how torch calls an operator, and with nothing in the others."""
     kept: list[TracebackType] = []
     while traceback is not None:
         with suppress(RuntimeError):  # still running
             traceback.tb_frame.clear()
             _ = traceback.tb_frame.f_locals  # what was read before is forgotten, too
-        if not str(traceback.tb_frame.f_globals.get("__name__")).startswith("lazify."):
+        if not str(traceback.tb_frame.f_globals.get("__name__")).startswith(_NOT_SHOWN):
             kept.append(traceback)
         traceback = traceback.tb_next
     for one, following in zip(kept, [*kept[1:], None], strict=False):

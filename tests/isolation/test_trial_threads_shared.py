@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from helpers.threads import LONG, together
 from lazify import axis, is_lazy, lazify, materialize
 from lazify import nn as lnn
+from lazify._lock import InstanceLock
 from lazify._torch import FakeTensor
 
 X = torch.ones(2, 5)
@@ -46,6 +47,35 @@ def test_modules_that_call_each_other(exclude: Any, threads: int) -> None:
     together(*(lambda i=i: modules[i](X, modules[(i + 1) % threads], barrier) for i in range(threads)))
     assert not any(map(is_lazy, modules))
     assert barrier.n_waiting == 0
+
+
+def test_a_search_waits_for_an_argument_that_another_thread_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_building, is_awaited = threading.Event(), threading.Event()
+    wait_released = InstanceLock.wait_released
+
+    class Slow(nn.Module):
+        def __init__(self, in_features: int) -> None:
+            super().__init__()
+            is_building.set()
+            assert is_awaited.wait(LONG)
+            self.fc = nn.Linear(in_features, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x)  # type: ignore[no-any-return]
+
+    def waits(lock: InstanceLock, or_ready: bool = False) -> bool:
+        is_awaited.set()
+        return wait_released(lock, or_ready)
+
+    monkeypatch.setattr(InstanceLock, "wait_released", waits)
+    slow, searched = lazify(Slow, exclude={"in_features": axis(-1)})(), lazify(Passing, exclude=["zzz"])(5)
+
+    def search() -> None:
+        assert is_building.wait(LONG)
+        searched(X, slow)
+
+    together(lambda: slow(X), search)
+    assert not is_lazy(searched)
 
 
 def _failing(inner: nn.Module, before: Callable[[], Any]) -> nn.Module:
