@@ -225,8 +225,7 @@ def _run(
 ) -> Any:
     """Construct the real module, call its method, commit, and keep a record; if anything raises, roll back.
 
-    If `construct` is None, everything is simple, and the constructor is called here: the first call of one small layer
-    is so short that each function call counts.
+    Without `construct` everything is simple: the first call of a small layer is so short that each function counts.
     """
     module, state, calls = first.module, first.state, call_stack.calls
     first.lazy_class, first.lazy_dict = type(module), module.__dict__
@@ -237,7 +236,10 @@ def _run(
             state.recipe.original_init(module, **state.given, **first.values)
             if module.__dict__.get(COMPILED_CALL) is not first:
                 first.reinstall_gate()
-            first.set_ready()
+            if (holder := lock_holders.get(state)) is not None:  # as `set_ready`, in fewer calls
+                holder.is_ready = True
+                if holder.release_event is not None:
+                    first.set_ready()
             result = (first.compiled or module._call_impl)(*args)  # as the gate does
         else:
             construct()

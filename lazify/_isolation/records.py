@@ -13,6 +13,7 @@ import random
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from operator import setitem
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, TypeAlias
@@ -22,7 +23,7 @@ from torch.nn.parameter import is_lazy
 
 from lazify._torch import is_transformed, set_versions
 
-__all__ = ["MISSING", "Record", "content_of_slot", "opaque_state", "tensor_facts"]
+__all__ = ["MISSING", "Record", "content_of_slot", "opaque_state", "pairs", "tensor_facts"]
 
 #: What brings something back, the thing, how it was.
 Record: TypeAlias = "tuple[Callable[[Any, Any], None], Any, Any]"
@@ -38,9 +39,17 @@ _set_class = vars(object)["__class__"].__set__
 # Containers
 
 
+def pairs(target: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """The items of a dict, also where a finalizer changes it meanwhile: to make the list may collect garbage."""
+    base: Any = OrderedDict if isinstance(target, OrderedDict) else dict
+    while True:
+        with suppress(RuntimeError):
+            return list(base.items(target))
+
+
 def restore_dict(target: dict[Any, Any], before: list[tuple[Any, Any]]) -> None:
     base: Any = OrderedDict if isinstance(target, OrderedDict) else dict
-    now = list(base.items(target))
+    now = pairs(target)
     if _same_pairs(now, before):
         return
     kept = {id(key) for key, _ in before}
@@ -50,7 +59,7 @@ def restore_dict(target: dict[Any, Any], before: list[tuple[Any, Any]]) -> None:
     for key, value in before:
         if dict.get(target, key, MISSING) is not value:
             base.__setitem__(target, key, value)
-    if not _same_pairs(list(base.items(target)), before):  # in another order
+    if not _same_pairs(pairs(target), before):  # in another order
         base.clear(target)
         for key, value in before:
             base.__setitem__(target, key, value)

@@ -13,7 +13,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import (
@@ -127,7 +127,7 @@ class Snapshot:
             self._state(value)
 
     def _dict(self, value: dict[Any, Any]) -> None:
-        items = list(OrderedDict.items(value) if isinstance(value, OrderedDict) else dict.items(value))
+        items = records.pairs(value)
         self._records.append((records.restore_dict, value, items))
         for key, each in items:
             if type(each) not in _ATOMS or type(key) not in _ATOMS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import gc
 import random
 import types
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from lazify._isolation import Snapshot
+from lazify._isolation.records import pairs
 
 
 class Hostile:
@@ -215,3 +217,21 @@ def test_state_of_libraries_is_their_own() -> None:
 
 def _classes_in(snapshot: Snapshot) -> list[type]:
     return [target for restore, target, _ in snapshot._records if isinstance(target, type)]
+
+
+def test_a_dict_that_a_garbage_collection_changes() -> None:
+    registry: dict[Any, int] = dict.fromkeys(range(5000), 1)
+
+    def change(phase: str, info: dict[str, int]) -> None:
+        if len(registry) < 5003:
+            registry[object()] = 2
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(100)
+    gc.callbacks.append(change)
+    try:
+        found = pairs(registry)
+    finally:
+        gc.callbacks.remove(change)
+        gc.set_threshold(*threshold)
+    assert found[:5000] == [(i, 1) for i in range(5000)]
