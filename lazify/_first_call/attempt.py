@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -123,15 +124,16 @@ def _traced(module: Any, state: LazyState, args: tuple[Any, ...], kwargs: dict[s
 
 @skip_dynamo
 def materialize_and_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], method: str | None) -> Any:
-    """Materialize a lazy instance by the arguments of a call, and call this method; for None, call nothing.
-
-    (Threads that call `forward` directly, past `__call__`, do not meet the gate.)
-    """
-    state = lazy_state(module)
-    if state is not None:
+    """Materialize a lazy instance by the arguments of a call, and call this method; for None, call nothing."""
+    while (state := lazy_state(module)) is not None:
         with InstanceLock(state):
             if lazy_state(module) is state:
                 return _infer_and_run(module, state, args, kwargs, method)
+    if isinstance(gate := vars(module).get(COMPILED_CALL), Materialization) and gate.thread_id != get_ident():
+        with InstanceLock(gate.state):  # until another thread commits, or rolls back: then this call is the first one
+            pass
+        if lazy_state(module) is not None:
+            return materialize_and_call(module, args, kwargs, method)
     # a method looked up before: of the class, since an attribute of the instance may be a wrapper around this function
     return None if method is None else getattr(type(module), method)(module, *args, **kwargs)
 

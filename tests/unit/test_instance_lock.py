@@ -61,6 +61,35 @@ def test_concurrent_first_calls_of_the_simplest_kind(where: str, failures: int) 
             assert not lock_holders
 
 
+def test_a_call_of_forward_itself_waits_for_the_thread_that_builds() -> None:
+    is_building, is_awaited = threading.Event(), threading.Event()
+
+    class Slow(nn.Module):
+        def __init__(self, in_features: int) -> None:
+            super().__init__()
+            is_building.set()
+            assert is_awaited.wait(60)
+            self.fc = nn.Linear(in_features, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x)  # type: ignore[no-any-return]
+
+    module = lazify(Slow, exclude={"in_features": axis(-1)})()
+    forward, state = module.forward, vars(module)[STATE_KEY]
+
+    def second() -> Tensor:
+        assert is_building.wait(60)
+        return forward(X)  # type: ignore[no-any-return]
+
+    with ThreadPoolExecutor(2) as workers:
+        one, two = workers.submit(module, X), workers.submit(second)
+        assert is_building.wait(60)
+        while lock_holders[state].release_event is None and not two.done():  # until it waits
+            threading.Event().wait(0.001)
+        is_awaited.set()
+        assert torch.equal(one.result(), two.result())
+
+
 def test_an_instance_lock_may_be_acquired_again_inside_and_others_wait() -> None:
     state = vars(LazyLinear(3))[STATE_KEY]
     order: list[str] = []
