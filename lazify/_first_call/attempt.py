@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from threading import get_ident
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -69,11 +68,15 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
         except Exception as error:
             shorten_traceback(error)
             raise
-    # another thread has materialized the module since the call began: wait until it commits or rolls back
-    if isinstance(gate := module.__dict__.get(COMPILED_CALL), Materialization):
+    _wait_for_other_thread(module)  # it has materialized the module since the call began
+    return module(*args, **kwargs)
+
+
+def _wait_for_other_thread(module: nn.Module) -> None:
+    """Wait until a thread that materializes the module commits or rolls back."""
+    if isinstance(gate := vars(module).get(COMPILED_CALL), Materialization):
         with InstanceLock(gate.state):
             pass
-    return module(*args, **kwargs)
 
 
 @skip_dynamo
@@ -129,11 +132,9 @@ def materialize_and_call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[
         with InstanceLock(state):
             if lazy_state(module) is state:
                 return _infer_and_run(module, state, args, kwargs, method)
-    if isinstance(gate := vars(module).get(COMPILED_CALL), Materialization) and gate.thread_id != get_ident():
-        with InstanceLock(gate.state):  # until another thread commits, or rolls back: then this call is the first one
-            pass
-        if lazy_state(module) is not None:
-            return materialize_and_call(module, args, kwargs, method)
+    _wait_for_other_thread(module)
+    if lazy_state(module) is not None:  # rolled back: this call is now the first one
+        return materialize_and_call(module, args, kwargs, method)
     # a method looked up before: of the class, since an attribute of the instance may be a wrapper around this function
     return None if method is None else getattr(type(module), method)(module, *args, **kwargs)
 

@@ -33,7 +33,7 @@ from lazify._recipe.construction import (
     reset_to_uninitialized,
 )
 from lazify._recipe.torch_nn_table import KNOWN
-from lazify._torch import recomputed_later
+from lazify._torch import COMPILED_CALL, recomputed_later
 
 __all__ = ["build", "build_for_trial", "random_state_kept_if_recomputed"]
 
@@ -88,7 +88,8 @@ def _build_here(call: Materialization) -> None:
             replay(state.history.operations, module, "real", call)
         if transaction is not None:
             check_names_kept(module, state, transaction)
-    call.reinstall_gate()
+    if vars(module).get(COMPILED_CALL) is not call:
+        call.reinstall_gate()
     call.set_ready()
 
 

@@ -187,8 +187,7 @@ class Materialization(Completed, InstanceLock):
     def reinstall_gate(self) -> None:
         """Install the gate again, after a `compile()` in the constructor or in an operation has replaced it."""
         attributes = self.module.__dict__
-        if (there := attributes.get(COMPILED_CALL)) is not self:
-            self.compiled, attributes[COMPILED_CALL] = there, self
+        self.compiled, attributes[COMPILED_CALL] = attributes.get(COMPILED_CALL), self
 
     def on_rollback(self, undo: Restore) -> None:
         """Let a rollback undo one more change, before those of earlier calls of this method."""

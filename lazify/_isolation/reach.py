@@ -51,10 +51,10 @@ def is_looked_into(name: Any) -> bool:
 
 
 #: More functions, and those inside them, than one walk looks at: a smaller cache would forget each before its next use.
-_MOST_CODE = 2**16
+_CACHED_CODE = 2**16
 
 
-@functools.lru_cache(maxsize=_MOST_CODE)
+@functools.lru_cache(maxsize=_CACHED_CODE)
 def names_in(code: CodeType) -> tuple[str, ...]:
     """Names that a function looks up: globals and attributes, also by texts (`getattr`), in functions inside, too."""
     found = dict.fromkeys((*code.co_names, *code.co_freevars))
@@ -69,7 +69,7 @@ def names_in(code: CodeType) -> tuple[str, ...]:
 _STORING = frozenset({dis.opmap["STORE_ATTR"], dis.opmap["DELETE_ATTR"]})
 
 
-@functools.lru_cache(maxsize=_MOST_CODE)
+@functools.lru_cache(maxsize=_CACHED_CODE)
 def stored_in(code: CodeType) -> frozenset[str]:
     """Names of attributes that a function assigns, except those that a method assigns to its `self`."""
     found = set()

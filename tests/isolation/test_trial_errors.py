@@ -44,6 +44,29 @@ def test_the_error_of_a_wrong_guess_is_that_of_the_run_that_came_furthest() -> N
     assert Two.forward.__code__ in [frame.f_code for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
 
 
+def test_a_wrong_size_inside_fails_as_in_an_eager_call() -> None:
+    class Wrong(nn.Module):
+        def __init__(self, in_features: int) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(in_features, 8), nn.Linear(9, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(self.first(x))  # type: ignore[no-any-return]
+
+    def shown(error: BaseException) -> list[Any]:
+        codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+        return codes[codes.index(Wrong.forward.__code__) :]
+
+    with pytest.raises(RuntimeError) as eager:
+        Wrong(5)(torch.ones(2, 5))
+    with pytest.raises(RuntimeError) as lazy:
+        lazify(Wrong)()(torch.ones(2, 5))
+    assert str(lazy.value) == str(eager.value)
+    assert shown(lazy.value) == shown(eager.value)
+    assert isinstance(lazy.value.__cause__, InferenceError)
+    assert lazy.value.__cause__.__traceback__ is None
+
+
 def test_an_interrupted_search_leaves_everything_alone() -> None:
     calls: list[int] = []
 
