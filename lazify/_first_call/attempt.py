@@ -74,7 +74,8 @@ def call(module: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 def _wait_for_other_thread(module: nn.Module) -> None:
     """Wait until a thread that materializes the module commits or rolls back."""
-    if isinstance(gate := vars(module).get(COMPILED_CALL), Materialization):
+    gate = module.__dict__.get(COMPILED_CALL)  # not `vars`: Dynamo before 2.6 does not trace it
+    if isinstance(gate, Materialization):
         with InstanceLock(gate.state):
             pass
 

@@ -72,6 +72,7 @@ class _DecoratedConstructor(_Constructor):
 
     __bound_function_wrapper__ = _BoundConstructor
 
+    @skip_dynamo
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         """The constructor with the lazified signature; to code inside a construction, looked up on the class, the
         original one: what reads the arguments of a constructor there (`save_hyperparameters`) finds all of them.
