@@ -93,6 +93,8 @@ class FakeMode(FakeTensorMode):
     included: torch then frees memory that is still in use. A mode that is its own copy keeps that from happening.
     """
 
+    avoid_device_init = False  # it is for fakes on an absent CUDA: torch registers a device, and a fork cannot run backward
+
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
         # `Module.to` swaps the fakes of parameters, which torch refuses where there are weak references to them
@@ -358,11 +360,8 @@ _eval_frame = _private("torch._C._dynamo.eval_frame")
 
 
 def skip_dynamo(function: F) -> F:
-    """Run this function, and what it calls, as plain Python where Dynamo would compile the frame, or trace into it.
-
-    (`torch.compiler.disable` says the same in microseconds a call, after a second's import.)
-    """
-    try:
+    """Run this function, and what it calls, as plain Python where Dynamo would compile the frame, or trace into it."""
+    try:  # not `torch.compiler.disable`: it takes microseconds a call, and a second to import
         skipped = _with_frames_skipped(function)
     except (AttributeError, UnsupportedTorchError):
         return cast("F", torch.compiler.disable(function))
