@@ -93,7 +93,7 @@ class FakeMode(FakeTensorMode):
     included: torch then frees memory that is still in use. A mode that is its own copy keeps that from happening.
     """
 
-    avoid_device_init = False  # it is for fakes on an absent CUDA: torch registers a device, and a fork cannot run backward
+    avoid_device_init = False  # True registers a device for absent CUDA, for good: a fork cannot run backward then
 
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
