@@ -93,7 +93,10 @@ class FakeMode(FakeTensorMode):
     included: torch then frees memory that is still in use. A mode that is its own copy keeps that from happening.
     """
 
-    avoid_device_init = False  # True registers a device for absent CUDA, for good: a fork cannot run backward then
+    @property
+    def avoid_device_init(self) -> bool:
+        """False: else torch registers a device for absent CUDA, for good, and a fork cannot run backward any more."""
+        return False
 
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
@@ -167,10 +170,8 @@ def load_fakes() -> None:
 
 
 def _pairs() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None]]]:
-    names = """
-        cublas_allow_tf32 cudnn_allow_tf32 cudnn_benchmark cudnn_deterministic cudnn_enabled mkldnn_enabled
-        mkldnn_deterministic nnpack_enabled float32_matmul_precision
-    """
+    names = """cublas_allow_tf32 cudnn_allow_tf32 cudnn_benchmark cudnn_deterministic cudnn_enabled mkldnn_enabled
+        mkldnn_deterministic nnpack_enabled float32_matmul_precision"""
     for name in names.split():
         if hasattr(torch._C, f"_get_{name}"):  # `mkldnn_deterministic` from 2.5 or later
             yield getattr(torch._C, f"_get_{name}"), getattr(torch._C, f"_set_{name}")
@@ -252,8 +253,8 @@ _of_autograd = getattr(torch._C, "_autograd", None)
 #: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
 saved_tensors_hooks_on: Any = getattr(_of_autograd, "_top_saved_tensors_default_hooks", _hooks_on_without_showing)
 
-#: The code of activation checkpointing: of the kind that runs what it is given without gradients first; and of the
-#: function for both kinds, as the other kind is known by its hooks on saved tensors only where torch tells of them.
+#: The code of activation checkpointing: of the kind that runs without gradients first, and of the function for both
+#: kinds, as the other is known by its hooks on saved tensors only where torch tells of them.
 _CHECKPOINTING = (
     _private("torch.utils.checkpoint.CheckpointFunction.forward.__code__"),
     inspect.unwrap(checkpoint).__code__,
@@ -301,12 +302,10 @@ def is_made_here(tensor: torch.Tensor) -> bool:
 FAKE_LOGGERS = ("torch._subclasses.fake_tensor",)
 
 #: Names of the classes of errors that say so.
-NEEDS_VALUES = frozenset(
-    """
-    DataDependentOutputException DynamicOutputShapeException UnsupportedFakeTensorException
-    UnsupportedOperatorException GuardOnDataDependentSymNode
-    """.split()
-)
+NEEDS_VALUES = {
+    *("DataDependentOutputException", "DynamicOutputShapeException", "UnsupportedFakeTensorException"),
+    *("UnsupportedOperatorException", "GuardOnDataDependentSymNode"),
+}
 
 #: Of errors that have no class of their own.
 _WORDS = (

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,3 +48,29 @@ def test_lazy_models_go_to_a_process_and_come_back(method: str) -> None:
         _, expected, _ = called(network(), asked)
         assert parameters.keys() == expected.keys() == dict(back.named_parameters()).keys()
         torch.testing.assert_close(parameters, expected)  # sums may differ with the number of threads
+
+
+BACKWARD_IN_A_FORK = """
+import multiprocessing, torch
+from helpers.workers import called, network
+
+def backward():
+    called(network(), False)
+
+torch.set_num_threads(1)  # no fork has the threads of OpenMP either
+called(network(), False)
+process = multiprocessing.get_context("fork").Process(target=backward)
+process.start()
+process.join()
+raise SystemExit(process.exitcode)
+"""
+
+
+@pytest.mark.skipif("fork" not in METHODS, reason="no fork here")
+def test_backward_in_a_fork_after_a_search_and_a_backward() -> None:
+    """Where CUDA is built in and absent, torch's own fake mode registers a device, whose thread no fork has."""
+    tests = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BACKWARD_IN_A_FORK]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
