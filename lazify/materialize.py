@@ -25,6 +25,7 @@ from lazify._first_call.commit_and_rollback import Completed, Plan, TrialKind, c
 from lazify._first_call.equal_modules import Outcomes
 from lazify._isolation import TrialMode, isolated
 from lazify._isolation.copies import copied
+from lazify._isolation.disposal import dispose
 from lazify._isolation.fakes import TrialFunctions
 from lazify._isolation.trial import real_trial
 from lazify._isolation.waiting import call_to_the_end
@@ -165,23 +166,26 @@ def _trial_run(
     """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""
     calls = Completed()
     device, default = _device_of(model), default_device()
-    with trial_run_scope(how, calls), isolated(list(_real_modules(model)), _code_of(model), args, kwargs):
+    lazy, copies = [module for _, module in walk(model) if lazy_state(module) is not None], None
+    with trial_run_scope(how, calls), isolated(list(_real_modules(model)), _code_of(model), args, kwargs) as snapshot:
         try:
-            mode: Any = TrialMode(None, device, outcomes) if how is TrialKind.ON_FAKES else real_trial()
-            with neutral_contexts(None if default.type == "cpu" else default), mode:
-                _call(model, args, kwargs, mode if how is TrialKind.ON_FAKES else None, device)
+            fakes = TrialMode(None, device, outcomes) if how is TrialKind.ON_FAKES else None
+            with neutral_contexts(None if default.type == "cpu" else default), fakes or real_trial():
+                copies = copied((args, kwargs), fakes, replaced=_stand_ins((args, kwargs), device))
+                _call(model, copies, fakes)
             unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]
             return plans_of(calls.inner or ()), unreached
         finally:
+            dispose([copies, *map(vars, lazy)], None, snapshot.seen)
             calls.rollback_all()
 
 
-def _call(model: nn.Module, args: Any, kwargs: Any, mode: TrialMode | None, device: torch.device) -> None:
-    """Call the model with copies of the arguments: with gradients on fakes, else without, in eval mode."""
+def _call(model: nn.Module, arguments: tuple[Any, Any], mode: TrialMode | None) -> None:
+    """Call the model: with gradients on fakes, else without, in eval mode."""
     with TrialFunctions(mode), torch.set_grad_enabled(mode is not None):
         for module in _real_modules(model) if mode is None else ():
             module.training = False
-        args, kwargs = copied((args, kwargs), mode, replaced=_stand_ins((args, kwargs), device))
+        args, kwargs = arguments
         call_to_the_end(model, *args, **kwargs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import MethodType
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -83,7 +84,8 @@ def _modules_in(value: Any, seen: set[int]) -> Iterator[nn.Module]:
         yield from (module for _, module in walk(value, seen=seen))
     elif id(value) not in seen:
         seen.add(id(value))
-        for _, each in children(value) or ():
+        inside = [value.__self__] if isinstance(value, MethodType) else [each for _, each in children(value) or ()]
+        for each in inside:
             yield from _modules_in(each, seen)
 
 

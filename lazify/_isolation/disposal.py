@@ -25,13 +25,14 @@ class _Disposed:
     """What any other object of a trial run with a `__del__` is in the end."""
 
 
-def dispose(module: nn.Module | None, failure: BaseException | None, spared: Container[int]) -> None:
-    """Let a module, and what an error's frames hold, go without any `__del__`; `spared` are ids of what existed before.
+def dispose(made: Iterable[Any], failure: BaseException | None, spared: Container[int]) -> None:
+    """Let modules, copies, and what an error's frames hold, go without any `__del__`.
+
+    `spared` are ids of what existed before: that stays as it is.
 
     The error is kept, with the lines that it came through, except those between the user's code and the operator.
     """
-    roots = [module, *_locals_in(failure)]
-    for each in _inside(roots, spared):
+    for each in _inside([*made, *_locals_in(failure)], spared):
         kind = type(each)
         if hasattr(kind, "__del__") and is_users(kind.__module__):
             try:

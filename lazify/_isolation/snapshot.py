@@ -48,6 +48,9 @@ _ATOMS = frozenset(
     {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device, torch.Size, range, slice, ModuleType}
 )
 
+#: Names by which code has something run when an object goes.
+_FINALIZING = frozenset({"__del__", "finalize", "ref", "proxy", "WeakMethod"})
+
 
 class Snapshot:
     """What values and classes can reach, as it is now.
@@ -87,7 +90,8 @@ class Snapshot:
 
     def restore(self) -> None:
         """Write back what has changed since, and only that."""
-        for restore, target, before in (*reversed(self._records), *self._settings):
+        passes = 1 if _FINALIZING.isdisjoint(self.names) else 2  # the first lets objects go, whose finalizers run
+        for restore, target, before in (*reversed(self._records), *self._settings) * passes:
             with suppress(AttributeError, TypeError):  # what became read-only meanwhile
                 restore(target, before)
 
@@ -256,6 +260,7 @@ class Snapshot:
             self._records.append((records.restore_class_attributes, cls, items))
             self._add_all(value for _, value in items)
             self._add_all((*cls.__mro__, type(cls)))
+            self.names.update(_FINALIZING & vars(cls).keys())
             for name, value in items:
                 self._replace(type.__setattr__, cls, name, value)
             if isinstance(cls, abc.ABCMeta):

@@ -29,7 +29,7 @@ from lazify._isolation.stand_ins import own_functions
 from lazify._isolation.waiting import call_to_the_end
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import tensors
-from lazify._torch import fakes_cannot_follow, load_fakes
+from lazify._torch import FakeTensor, fakes_cannot_follow, load_fakes
 
 __all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "isolated", "real_trial"]
 
@@ -103,6 +103,9 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
 class TrialRunner:
     """Runs of one class on one call, each with other values of the unknown parameters.
 
+    Raises:
+        Exception: where values decide, and the arguments of the call are fakes that have none.
+
     Attributes:
         construct: builds the module.
         given: constructor arguments, by name.
@@ -126,13 +129,19 @@ class TrialRunner:
         if run.error is not None and not self.real and fakes_cannot_follow(run.error):
             self.real = True
             run = self._run(values)
+        if run.error is not None and self.real and fakes_cannot_follow(run.error) and self._is_called_with_fakes():
+            raise run.error  # `materialize` then runs the whole model on real tensors
         return run
+
+    def _is_called_with_fakes(self) -> bool:
+        return any(type(each) is FakeTensor for each in tensors((self.args, dict(self.kwargs))))
 
     def _run(self, values: Mapping[str, Any]) -> TrialRun:
         return contextvars.copy_context().run(self._run_here, values)
 
     def _run_here(self, values: Mapping[str, Any]) -> TrialRun:
-        recorder, built, failure, module, passed = FailureRecorder(), False, None, None, None
+        recorder, built, failure, passed = FailureRecorder(), False, None, None
+        module = args = kwargs = result = None
         grad = torch.is_grad_enabled()
         with isolated(self.code, self.construct, dict(self.given), self.args, dict(self.kwargs), values) as snapshot:
             try:
@@ -155,7 +164,7 @@ class TrialRunner:
                     )
             except Exception as error:
                 failure = error
-            dispose(module, failure, snapshot.seen)
+            dispose((module, args, kwargs, result), failure, snapshot.seen)
             module = args = kwargs = result = None
         if passed is None or failure is not None:
             return TrialRun(failure, built, recorder.completed, *recorder.failed)
@@ -193,7 +202,8 @@ def _contents(result: Any) -> int:
     """A hash of the first numbers of each tensor in a result; equal also where they are not numbers (NaN)."""
     with torch.no_grad():
         strided = [each for each in tensors(result) if each.layout is torch.strided and not is_lazy(each)]
-        return hash(repr([each.flatten()[:MOST_COMPARED].tolist() for each in strided]))
+        known = [each for each in strided if type(each) is not FakeTensor]
+        return hash(repr([each.flatten()[:MOST_COMPARED].tolist() for each in known]))
 
 
 def _own(module: nn.Module) -> Iterator[torch.Tensor]:
@@ -269,7 +279,7 @@ def _constructed(
                 return module, sources
             except Exception as error:
                 failure = error
-            dispose(module, failure, snapshot.seen)
+            dispose([module], failure, snapshot.seen)
         if not fakes_cannot_follow(failure):
             break
     assert failure is not None

@@ -144,4 +144,47 @@ class Conversions(Effect):
         return now
 
 
-SHARED: list[type[Effect]] = [PatchedLibraries, CachedSingletons, Registered, BuiltInObjects, Conversions]
+class Finalizers(Effect):
+    """Objects that tell when they go: of the module, in a cycle, and one that replaces another."""
+
+    def __init__(self) -> None:
+        self.gone = gone = []  # type: ignore[var-annotated]
+
+        class Telling:
+            def __del__(self) -> None:
+                gone.append(1)
+
+        self.make, self.last = Telling, None
+
+    def construct(self, module: nn.Module) -> None:
+        module._own = self.make()
+        module._own.cycle = module._own  # type: ignore[union-attr, assignment]
+
+    def forward(self, module: nn.Module, x: Tensor) -> Tensor:
+        self.last = self.make()  # type: ignore[assignment]
+        return x
+
+    def observed(self) -> Any:
+        gc.collect()
+        return len(self.gone)
+
+
+class DrawnNumbers(Effect):
+    """Numbers that a constructor draws and reads."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(4)
+
+    def construct(self, module: nn.Module) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(9)
+            module.rates = [torch.rand(1).item(), *torch.rand(2, generator=self.generator).tolist()]  # type: ignore[assignment]
+
+    def observed(self) -> Any:
+        return torch.rand(1, generator=self.generator).item()
+
+
+SHARED: list[type[Effect]] = [
+    *(PatchedLibraries, CachedSingletons, Registered, BuiltInObjects, Conversions),
+    *(Finalizers, DrawnNumbers),
+]
