@@ -77,9 +77,11 @@ class _DecoratedConstructor(_Constructor):
         """The constructor with the lazified signature; to code inside a construction, looked up on the class, the
         original one: what reads the arguments of a constructor there (`save_hyperparameters`) finds all of them.
         """
-        under_way = () if instance is not None else construction_context.classes
-        if under_way and self.__name__ == "__init__" and any(issubclass(each, owner or object) for each in under_way):
-            return getattr(self, ORIGINAL_KEY)
+        cls = instance if isinstance(instance, type) else owner  # `inspect` binds it to the class, from Python 3.13 on
+        under_way = construction_context.classes if instance is None or cls is instance else ()
+        if under_way and self.__name__ == "__init__" and any(issubclass(each, cls or object) for each in under_way):
+            original = getattr(self, ORIGINAL_KEY)
+            return original if instance is None else original.__get__(instance, owner)
         return super().__get__(instance, owner)
 
 
