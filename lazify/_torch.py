@@ -302,10 +302,12 @@ def is_made_here(tensor: torch.Tensor) -> bool:
 FAKE_LOGGERS = ("torch._subclasses.fake_tensor",)
 
 #: Names of the classes of errors that say so.
-NEEDS_VALUES = {
-    *("DataDependentOutputException", "DynamicOutputShapeException", "UnsupportedFakeTensorException"),
-    *("UnsupportedOperatorException", "GuardOnDataDependentSymNode"),
-}
+NEEDS_VALUES = frozenset(
+    """
+    DataDependentOutputException DynamicOutputShapeException UnsupportedFakeTensorException
+    UnsupportedOperatorException GuardOnDataDependentSymNode
+    """.split()
+)
 
 #: Of errors that have no class of their own.
 _WORDS = (

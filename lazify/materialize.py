@@ -166,7 +166,8 @@ def _trial_run(
     """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""
     calls = Completed()
     device, default = _device_of(model), default_device()
-    lazy, copies = [module for _, module in walk(model) if lazy_state(module) is not None], None
+    lazy = [module for _, module in walk(model) if lazy_state(module) is not None]
+    copies = None
     with trial_run_scope(how, calls), isolated(list(_real_modules(model)), _code_of(model), args, kwargs) as snapshot:
         try:
             fakes = TrialMode(None, device, outcomes) if how is TrialKind.ON_FAKES else None

@@ -26,9 +26,7 @@ class _Disposed:
 
 
 def dispose(made: Iterable[Any], failure: BaseException | None, spared: Container[int]) -> None:
-    """Let modules, copies, and what an error's frames hold, go without any `__del__`.
-
-    `spared` are ids of what existed before: that stays as it is.
+    """Let modules, copies, and what an error's frames hold, go without any `__del__`; `spared` are ids of what stays.
 
     The error is kept, with the lines that it came through, except those between the user's code and the operator.
     """

@@ -103,9 +103,6 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
 class TrialRunner:
     """Runs of one class on one call, each with other values of the unknown parameters.
 
-    Raises:
-        Exception: where values decide, and the arguments of the call are fakes that have none.
-
     Attributes:
         construct: builds the module.
         given: constructor arguments, by name.
@@ -125,16 +122,19 @@ class TrialRunner:
     _module_sizes: list[int] = field(default_factory=list)
 
     def __call__(self, values: Mapping[str, Any]) -> TrialRun:
+        """Run once; where values decide how the code goes on, on real tensors from then on.
+
+        Raises:
+            Exception: what torch raises where values decide, and the arguments of the call are fakes, without values.
+        """
         run = self._run(values)
         if run.error is not None and not self.real and fakes_cannot_follow(run.error):
             self.real = True
             run = self._run(values)
-        if run.error is not None and self.real and fakes_cannot_follow(run.error) and self._is_called_with_fakes():
+        called_with = tensors((self.args, dict(self.kwargs)))
+        if self.real and run.error is not None and fakes_cannot_follow(run.error) and any(map(_is_fake, called_with)):
             raise run.error  # `materialize` then runs the whole model on real tensors
         return run
-
-    def _is_called_with_fakes(self) -> bool:
-        return any(type(each) is FakeTensor for each in tensors((self.args, dict(self.kwargs))))
 
     def _run(self, values: Mapping[str, Any]) -> TrialRun:
         return contextvars.copy_context().run(self._run_here, values)
@@ -198,12 +198,15 @@ def _shapes(found: Iterable[torch.Tensor]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(map(int, each.shape)) for each in found if not is_lazy(each))
 
 
+def _is_fake(tensor: torch.Tensor) -> bool:
+    return type(tensor) is FakeTensor
+
+
 def _contents(result: Any) -> int:
     """A hash of the first numbers of each tensor in a result; equal also where they are not numbers (NaN)."""
     with torch.no_grad():
         strided = [each for each in tensors(result) if each.layout is torch.strided and not is_lazy(each)]
-        known = [each for each in strided if type(each) is not FakeTensor]
-        return hash(repr([each.flatten()[:MOST_COMPARED].tolist() for each in known]))
+        return hash(repr([each.flatten()[:MOST_COMPARED].tolist() for each in strided if not _is_fake(each)]))
 
 
 def _own(module: nn.Module) -> Iterator[torch.Tensor]:

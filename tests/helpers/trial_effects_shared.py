@@ -185,6 +185,11 @@ class DrawnNumbers(Effect):
 
 
 SHARED: list[type[Effect]] = [
-    *(PatchedLibraries, CachedSingletons, Registered, BuiltInObjects, Conversions),
-    *(Finalizers, DrawnNumbers),
+    PatchedLibraries,
+    CachedSingletons,
+    Registered,
+    BuiltInObjects,
+    Conversions,
+    Finalizers,
+    DrawnNumbers,
 ]
