@@ -26,7 +26,7 @@ from lazify._first_call.equal_modules import Outcomes
 from lazify._isolation import TrialMode, isolated
 from lazify._isolation.copies import copied
 from lazify._isolation.disposal import dispose
-from lazify._isolation.fakes import TrialFunctions
+from lazify._isolation.fake_tensors import TrialFunctions
 from lazify._isolation.trial import real_trial
 from lazify._isolation.waiting import call_to_the_end
 from lazify._module_tree import own_tensors, walk

@@ -21,10 +21,10 @@ from lazify._deferred.operation_table import RecordsOperations
 from lazify._deferred.placeholders import rank_of
 from lazify._inference.call_values import derived
 from lazify._inference.messages import format_values
-from lazify._inference.problem import SENTINELS
+from lazify._inference.search_problem import SENTINELS
 from lazify._inference.trial_values import construct_preview, starting_values, unknown_names
 from lazify._isolation import Constructor, CopySources
-from lazify._isolation.quiet import quiet
+from lazify._isolation.observers import observers_off
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import all_plain
 from lazify._recipe.construction import construct_new
@@ -173,7 +173,7 @@ def _construct(
     arguments = derived(recipe, given, values)
     if "device" in given:
         arguments["device"] = META
-    with quiet(), META, torch.enable_grad():
+    with observers_off(), META, torch.enable_grad():
         return (construct or functools.partial(construct_new, recipe))({**given, **arguments}), {}
 
 

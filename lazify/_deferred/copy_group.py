@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lazify._isolation.restoring import Restore, random_state
+from lazify._isolation.argument_snapshot import Restore, random_state
 
 __all__ = ["CopyGroup"]
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lazify._deferred import effects
+from lazify._deferred import operation_effects as effects
 from lazify._deferred.agreement import fresh
 from lazify._deferred.operations import Operation, conversion_from_closure, getter_codes, has_setter
 from lazify._deferred.placeholders import NO_VALUES

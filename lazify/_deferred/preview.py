@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lazify._deferred.caches import caches_of
-from lazify._deferred.effects import PreviewContext
+from lazify._deferred.operation_effects import PreviewContext
 from lazify._deferred.operation_table import RecordsOperations, replay
 from lazify._deferred.operations import Operation
 from lazify._deferred.placeholders import as_placeholder, new_placeholder, substitute

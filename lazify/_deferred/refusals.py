@@ -13,13 +13,13 @@ from typing import Any
 from torch import nn
 
 from lazify._deferred.constructions import first_construction
-from lazify._deferred.effects import TrialContext
+from lazify._deferred.operation_effects import TrialContext
 from lazify._deferred.operation_table import replay
 from lazify._deferred.operations import Operation, has_setter
 from lazify._deferred.preview_template import shallow_copy
 from lazify._inference.trial_values import unknown_names
 from lazify._isolation import trial_copy
-from lazify._isolation.reach import names_in
+from lazify._isolation.reachable_names import names_in
 from lazify._recipe.construction import construct_new
 from lazify._recipe.signature_reading import original_function
 from lazify.errors import NotMaterializedError

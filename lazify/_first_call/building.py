@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from lazify._deferred.copy_group import CopyGroup
-from lazify._deferred.effects import TrialContext
+from lazify._deferred.operation_effects import TrialContext
 from lazify._deferred.operation_table import replay
 from lazify._deferred.state import STATE_KEY, LazyState
 from lazify._first_call.commit_and_rollback import Materialization, TrialKind
 from lazify._first_call.placeholder_swap import check_names_kept, swap_placeholders
 from lazify._first_call.records import record
-from lazify._isolation.restoring import random_state
+from lazify._isolation.argument_snapshot import random_state
 from lazify._module_tree import walk
 from lazify._nested import all_plain
 from lazify._recipe.construction import (

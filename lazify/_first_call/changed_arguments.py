@@ -11,7 +11,7 @@ from lazify._deferred.state import LazyState
 from lazify._first_call.building import build, random_state_kept_if_recomputed
 from lazify._first_call.commit_and_rollback import Materialization
 from lazify._first_call.find_values import ValueFinder, or_none
-from lazify._isolation.restoring import random_state
+from lazify._isolation.argument_snapshot import random_state
 from lazify._nested import tensors
 from lazify._recipe.construction import reset_to_uninitialized
 from lazify._torch import COMPILED_CALL, is_made_here

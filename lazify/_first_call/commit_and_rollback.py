@@ -18,8 +18,8 @@ from torch.utils.hooks import RemovableHandle
 from lazify._deferred.copy_group import CopyGroup
 from lazify._deferred.state import LazyState
 from lazify._first_call.records import discard
+from lazify._isolation.argument_snapshot import Restore, snapshot_arguments
 from lazify._isolation.limits import wait_for_trials
-from lazify._isolation.restoring import Restore, snapshot
 from lazify._lock import InstanceLock
 from lazify._nested import all_plain
 from lazify._recipe.construction import set_class, set_dict, slot_values
@@ -155,7 +155,7 @@ class Materialization(Completed, InstanceLock):
         if self.trial_kind is None and (operations or not all_plain(given)):
             attached = [operation.args for operation in operations]
             applies = any(operation.method == "apply" for operation in operations)
-            self.before = snapshot([*given, *attached], tensors_too=applies)
+            self.before = snapshot_arguments([*given, *attached], tensors_too=applies)
 
     # the gate: stands in torch's own switch in `nn.Module.__call__` until the first call, and all around it, has passed
 

@@ -18,7 +18,7 @@ from lazify._deferred.operations import attached
 from lazify._deferred.placeholders import Placeholder, UserSettings, choice, pass_hooks_on, revert, substitute, swap_in
 from lazify._deferred.preview import Preview
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
-from lazify._isolation.restoring import Restore
+from lazify._isolation.argument_snapshot import Restore
 from lazify._module_tree import tensors_in, walk
 from lazify._recipe.construction import set_class, set_dict, slot_values
 from lazify._torch import without_torch_function

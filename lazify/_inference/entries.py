@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lazify._inference.evidence import solve
-from lazify._inference.problem import SENTINELS, Problem, Solution
+from lazify._inference.search_problem import SENTINELS, Problem, Solution
 from lazify._inference.solver import Search, Values
 from lazify._isolation import TrialRunner
 

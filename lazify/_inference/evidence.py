@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lazify._inference.affine import perturbations
-from lazify._inference.problem import Problem, Solution
+from lazify._inference.search_problem import Problem, Solution
 from lazify._inference.solver import Search, Values
 from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 

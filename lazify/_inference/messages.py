@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lazify._inference.problem import Solution
+from lazify._inference.search_problem import Solution
 from lazify._isolation import TrialRun, UncopyableError
 from lazify._nested import all_plain, describe
 from lazify._recipe.binding import NOT_GIVEN

@@ -15,7 +15,7 @@ from lazify._inference.call_values import GuessFailed, has_default, infer
 from lazify._inference.entries import solve_entries
 from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
-from lazify._inference.problem import Problem, Solution, in_order, nested_sizes, suggestions
+from lazify._inference.search_problem import Problem, Solution, in_order, nested_sizes, suggestions
 from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 from lazify._nested import tensor_paths, tensors
 from lazify._recipe.binding import NOT_GIVEN

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lazify._inference.affine import perturbations, solve_affine
-from lazify._inference.problem import Problem, first_values
+from lazify._inference.search_problem import Problem, first_values
 from lazify._isolation import Budget, TrialRun, TrialRunner
 
 __all__ = ["Search", "Values"]

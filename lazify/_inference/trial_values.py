@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from lazify._inference.call_values import derived, is_derived
-from lazify._inference.problem import SENTINELS
+from lazify._inference.search_problem import SENTINELS
 from lazify._isolation import Constructor, CopySources, construct_on_fakes
 from lazify._recipe.construction import construct_new
 from lazify._recipe.recipe import Recipe

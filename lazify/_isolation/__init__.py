@@ -4,7 +4,7 @@ In: a constructor, its arguments, a call, values to try. Out: how far the run ca
 """
 
 from lazify._isolation.copies import CopySources, UncopyableError, trial_copy
-from lazify._isolation.fakes import FailureRecorder, TrialMode
+from lazify._isolation.fake_tensors import FailureRecorder, TrialMode
 from lazify._isolation.limits import Budget, TrialMemoryError
 from lazify._isolation.snapshot import Snapshot
 from lazify._isolation.trial import Constructor, TrialRun, TrialRunner, construct_on_fakes, isolated

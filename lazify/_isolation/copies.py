@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from lazify._isolation.fakes import TrialFunctions, TrialMode
+from lazify._isolation.fake_tensors import TrialFunctions, TrialMode
 from lazify._isolation.stand_ins import UncopyableError, thread_private
 from lazify._torch import active_fake_mode
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lazify._isolation.reach import is_users
+from lazify._isolation.reachable_names import is_users
 from lazify._recipe.construction import set_class, subclass_without_hooks
 
 __all__ = ["dispose", "silence"]

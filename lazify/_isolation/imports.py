@@ -9,8 +9,8 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-from lazify._isolation.quiet import in_trial, without_function_modes
-from lazify._isolation.reach import is_users
+from lazify._isolation.observers import in_trial, without_function_modes
+from lazify._isolation.reachable_names import is_users
 from lazify._isolation.snapshot import Snapshot
 from lazify._torch import without_dispatch_modes
 

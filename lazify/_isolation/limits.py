@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lazify._isolation.quiet import quiet
+from lazify._isolation.observers import observers_off
 from lazify._lock import InstanceLock
 from lazify._torch import load_fakes
 
@@ -42,7 +42,7 @@ class Budget:
     """
 
     def __init__(self, runs: int, seconds: float) -> None:
-        with quiet():
+        with observers_off():
             load_fakes()
         self.runs, self.seconds = runs, seconds
         self.done = 0

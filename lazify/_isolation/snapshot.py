@@ -30,11 +30,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from lazify._isolation import records
+from lazify._isolation import snapshot_items
 from lazify._isolation.copies import trial_copy
-from lazify._isolation.reach import is_looked_into, is_users, names_in, namespaces_of, stored_in
-from lazify._isolation.records import MISSING, Record
-from lazify._isolation.settings import settings
+from lazify._isolation.process_settings import saved_settings
+from lazify._isolation.reachable_names import is_looked_into, is_users, names_in, namespaces_of, stored_in
+from lazify._isolation.snapshot_items import MISSING, SavedItem
 from lazify._isolation.stand_ins import CACHED, StandIn, kept_results, stand_in
 from lazify._module_tree import STATE_KEY
 from lazify._torch import COMPILED_CALL, FakeTensor, is_transformed
@@ -66,7 +66,7 @@ class Snapshot:
     def __init__(self, *roots: Any) -> None:
         self.names: set[str] = set()
         self.seen: set[int] = set()
-        self._records: list[Record] = []
+        self._saved: list[SavedItem] = []
         self._replaceable: list[tuple[Callable[[Any, Any, Any], object], Any, Any, Any]] = []
         self._todo: list[Any] = []  # keeps what was reached alive, so that ids stay taken
         self._bindings: set[tuple[int, str]] = set()
@@ -74,7 +74,7 @@ class Snapshot:
         self._library_holders: dict[int, Any] = {}  # classes, functions and built-in objects that it names
         self._at = self._code = 0
         self.add(*roots)
-        self._settings = [*settings(self.names), *self._of_libraries()]
+        self._settings = [*saved_settings(self.names), *self._of_libraries()]
 
     def add(self, *roots: Any) -> None:
         """Take in what more values can reach."""
@@ -91,7 +91,7 @@ class Snapshot:
     def restore(self) -> None:
         """Write back what has changed since, and only that."""
         passes = 1 if _FINALIZING.isdisjoint(self.names) else 2  # the first lets objects go, whose finalizers run
-        for restore, target, before in (*reversed(self._records), *self._settings) * passes:
+        for restore, target, before in (*reversed(self._saved), *self._settings) * passes:
             with suppress(AttributeError, TypeError):  # what became read-only meanwhile
                 restore(target, before)
 
@@ -131,8 +131,8 @@ class Snapshot:
             self._state(value)
 
     def _dict(self, value: dict[Any, Any]) -> None:
-        items = records.pairs(value)
-        self._records.append((records.restore_dict, value, items))
+        items = snapshot_items.pairs(value)
+        self._saved.append((snapshot_items.restore_dict, value, items))
         for key, each in items:
             if type(each) not in _ATOMS or type(key) not in _ATOMS:
                 self._add_all((key, each))
@@ -141,7 +141,7 @@ class Snapshot:
     def _list(self, value: Any) -> None:
         base: Any = deque if isinstance(value, deque) else list
         items = list(base.__iter__(value))
-        self._records.append((records.restore_list, value, items))
+        self._saved.append((snapshot_items.restore_list, value, items))
         for at, each in enumerate(items):
             if type(each) not in _ATOMS:
                 self._add_all((each,))
@@ -149,7 +149,7 @@ class Snapshot:
 
     def _set(self, value: set[Any]) -> None:
         items = list(set.__iter__(value))
-        self._records.append((records.restore_set, value, items))
+        self._saved.append((snapshot_items.restore_set, value, items))
         self._add_all(items)
 
     def _fixed(self, value: Any) -> None:
@@ -163,8 +163,8 @@ class Snapshot:
         if isinstance(state, dict):
             self._add_all((state,))
         for slot in _slots(kind):
-            before = records.content_of_slot((value, slot))
-            self._records.append((records.restore_slot, (value, slot), before))
+            before = snapshot_items.content_of_slot((value, slot))
+            self._saved.append((snapshot_items.restore_slot, (value, slot), before))
             self._add_all((before,))
             self._replace(_set_slot, value, slot, before)
 
@@ -177,7 +177,7 @@ class Snapshot:
             self.seen.add(id(state))
             self._todo.append(state)
             items = list(state.items())
-            self._records.append((records.restore_dict, state, items))
+            self._saved.append((snapshot_items.restore_dict, state, items))
             self._add_all(each for _, each in items if type(each) in _EXPAND or _is_own(each))
             for key, each in items:
                 self._replace(dict.__setitem__, state, key, each)
@@ -187,14 +187,14 @@ class Snapshot:
         state = _DICT.__get__(module)
         gate = state.get(COMPILED_CALL)
         if STATE_KEY not in state and (gate is None or getattr(gate, "has_passed", False)):
-            self._records.append((records.restore_class, module, type(module)))
+            self._saved.append((snapshot_items.restore_class, module, type(module)))
             self._object(module)
 
     def _tensor(self, tensor: torch.Tensor) -> None:
         if type(tensor) is not FakeTensor and not is_transformed(tensor):
-            facts = records.tensor_facts(tensor)
-            self._records.append((records.restore_tensor, tensor, facts))
-            self._add_all((facts[2], facts[5], *records.attributes_of(tensor)))  # gradient, hooks
+            facts = snapshot_items.tensor_facts(tensor)
+            self._saved.append((snapshot_items.restore_tensor, tensor, facts))
+            self._add_all((facts[2], facts[5], *snapshot_items.attributes_of(tensor)))  # gradient, hooks
 
     # code
 
@@ -202,8 +202,8 @@ class Snapshot:
         if not is_users(function.__module__) and not is_users(function.__globals__.get("__name__")):
             return
         before = (function.__defaults__, function.__kwdefaults__)
-        self._records.append((records.restore_attribute, (function, "__defaults__"), before[0]))
-        self._records.append((records.restore_attribute, (function, "__kwdefaults__"), before[1]))
+        self._saved.append((snapshot_items.restore_attribute, (function, "__defaults__"), before[0]))
+        self._saved.append((snapshot_items.restore_attribute, (function, "__kwdefaults__"), before[1]))
         self._add_all((*before, function.__dict__, *(function.__closure__ or ())))
         defaults = tuple(_or_itself(each) for each in before[0] or ())
         if any(one is not other for one, other in zip(defaults, before[0] or (), strict=True)):
@@ -228,7 +228,7 @@ class Snapshot:
             return
         self._bindings.add((id(namespace), name))
         value = namespace.get(name, MISSING)
-        self._records.append((records.restore_binding, (namespace, name), value))
+        self._saved.append((snapshot_items.restore_binding, (namespace, name), value))
         if type(value) is ModuleType:
             self.names.add(value.__name__.partition(".")[0])
         elif value is not MISSING:
@@ -239,17 +239,17 @@ class Snapshot:
         """What code assigns in a library's module, and containers there (`sys.path`), not what they hold."""
         if stored and (id(namespace), name) not in self._bindings:
             self._bindings.add((id(namespace), name))
-            self._records.append((records.restore_binding, (namespace, name), namespace.get(name, MISSING)))
+            self._saved.append((snapshot_items.restore_binding, (namespace, name), namespace.get(name, MISSING)))
         value = namespace.get(name)
         if isinstance(value, (type, FunctionType)):
             self._library_holders[id(value)] = value
         if type(value) in (list, dict, set) and id(value) not in self.seen and value is not sys.modules:
             self.seen.add(id(value))
-            self._records.append(_shallow(value))
+            self._saved.append(_shallow(value))
 
     def _cell(self, cell: CellType) -> None:
-        content = records.content_of_cell(cell)
-        self._records.append((records.restore_cell, cell, content))
+        content = snapshot_items.content_of_cell(cell)
+        self._saved.append((snapshot_items.restore_cell, cell, content))
         if content is not MISSING:
             self._add_all((content,))
             self._replace(setattr, cell, "cell_contents", content)
@@ -257,24 +257,24 @@ class Snapshot:
     def _class(self, cls: type) -> None:
         if is_users(cls.__module__):
             items = list(vars(cls).items())
-            self._records.append((records.restore_class_attributes, cls, items))
+            self._saved.append((snapshot_items.restore_class_attributes, cls, items))
             self._add_all(value for _, value in items)
             self._add_all((*cls.__mro__, type(cls)))
             self.names.update(_FINALIZING & vars(cls).keys())
             for name, value in items:
                 self._replace(type.__setattr__, cls, name, value)
             if isinstance(cls, abc.ABCMeta):
-                self._records.append((records.restore_registered, cls, records.registered_with(cls)))
+                self._saved.append((snapshot_items.restore_registered, cls, snapshot_items.registered_with(cls)))
         else:
             self._library_holders[id(cls)] = cls
 
-    def _of_libraries(self) -> Iterator[Record]:
+    def _of_libraries(self) -> Iterator[SavedItem]:
         """What code assigns to classes and functions of libraries (`nn.Linear.forward = ...`), and registrations."""
         for holder in self._library_holders.values():
-            if before := records.attributes_among(holder, self._assigned):
-                yield records.restore_attributes, holder, before
+            if before := snapshot_items.attributes_among(holder, self._assigned):
+                yield snapshot_items.restore_attributes, holder, before
             if isinstance(holder, abc.ABCMeta) and "register" in self.names:
-                yield records.restore_registered, holder, records.registered_with(holder)
+                yield snapshot_items.restore_registered, holder, snapshot_items.registered_with(holder)
 
     def _replace(self, put: Callable[[Any, Any, Any], None], holder: Any, key: Any, value: Any) -> None:
         """Note that a stand-in is to take the place of a value, if there is one for it."""
@@ -286,13 +286,13 @@ class Snapshot:
             self._replaceable.append((put, holder, key, made))
 
     def _cache(self, cached: Any) -> None:
-        self._records.append((records.restore_cache, cached, cached.cache_info()))
+        self._saved.append((snapshot_items.restore_cache, cached, cached.cache_info()))
         self._add_all((cached.__wrapped__, *kept_results(cached)[0].values()))
 
     def _state(self, value: Any) -> None:
-        if (state := records.opaque_state(value)) is not None:
-            self._records.append((state[0], value, state[1]))
-            self._add_all(records.objects_in(value))
+        if (state := snapshot_items.opaque_state(value)) is not None:
+            self._saved.append((state[0], value, state[1]))
+            self._add_all(snapshot_items.objects_in(value))
 
 
 def _or_itself(value: Any) -> Any:
@@ -309,10 +309,10 @@ def _is_own(value: Any) -> bool:
     return isinstance(value, (torch.Tensor, nn.Module, dict, list, deque, set)) or is_users(type(value).__module__)
 
 
-def _shallow(value: Any) -> Record:
+def _shallow(value: Any) -> SavedItem:
     if isinstance(value, dict):
-        return records.restore_dict, value, list(value.items())
-    return (records.restore_list if isinstance(value, list) else records.restore_set), value, list(value)
+        return snapshot_items.restore_dict, value, list(value.items())
+    return (snapshot_items.restore_list if isinstance(value, list) else snapshot_items.restore_set), value, list(value)
 
 
 _slots_of: weakref.WeakKeyDictionary[type, tuple[MemberDescriptorType, ...]] = weakref.WeakKeyDictionary()

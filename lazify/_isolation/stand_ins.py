@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import torch
 
-from lazify._isolation.quiet import in_trial
+from lazify._isolation.observers import in_trial
 from lazify._isolation.waiting import UncopyableError, own_threads
 
 __all__ = ["CACHED", "UncopyableError", "kept_results", "own_functions", "stand_in", "thread_private"]

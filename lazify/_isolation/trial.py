@@ -19,11 +19,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify._isolation.copies import CopySources, copied
 from lazify._isolation.disposal import dispose, silence
-from lazify._isolation.fakes import FailureRecorder, TrialFunctions, TrialMode
+from lazify._isolation.fake_tensors import FailureRecorder, TrialFunctions, TrialMode
 from lazify._isolation.imports import imports_are_real
 from lazify._isolation.limits import memory_limit, one_at_a_time
-from lazify._isolation.quiet import quiet
-from lazify._isolation.reals import RealTrialMode
+from lazify._isolation.observers import observers_off
+from lazify._isolation.real_tensors import RealTrialMode
 from lazify._isolation.snapshot import Snapshot
 from lazify._isolation.stand_ins import own_functions
 from lazify._isolation.waiting import call_to_the_end
@@ -84,7 +84,7 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
 
     Nobody hears of it, either: no mode, hook, warning filter or logger. Other threads' trial runs wait.
     """
-    with one_at_a_time(), quiet():
+    with one_at_a_time(), observers_off():
         load_fakes()
         snapshot = Snapshot(*roots)
         try:

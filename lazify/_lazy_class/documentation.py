@@ -15,7 +15,7 @@ from torch import nn
 
 from lazify._deferred.state import LazyState, lazy_state
 from lazify._lazy_class.by_value import RECIPE, NotRestored, is_pickled_by_value
-from lazify._lazy_class.tables import explained_parameters, signature_rows, signatures_html
+from lazify._lazy_class.parameter_table import explained_parameters, signature_rows, signatures_html
 from lazify._recipe.binding import function_with_signature
 from lazify._recipe.construction import construction_context
 from lazify._recipe.recipe import Recipe

@@ -5,7 +5,7 @@ fields are for programs; its `str` is a table for a terminal, and Jupyter shows 
 the line to write.) In the package `lazify` the name `explain` is the function: import from this one in full.
 """
 
-from lazify._lazy_class.tables import ExplainedParameter as ExplainedParameter
+from lazify._lazy_class.parameter_table import ExplainedParameter as ExplainedParameter
 from lazify.explain.gather import explain as explain
 from lazify.explain.gather import lazy_modules as lazy_modules
 from lazify.explain.results import ExplainedClass as ExplainedClass

@@ -14,7 +14,7 @@ from lazify._deferred.state import lazy_state
 from lazify._first_call.records import Materialized, find
 from lazify._lazy_class.constructor import RECIPE
 from lazify._lazy_class.instance import LazyInstance
-from lazify._lazy_class.tables import explained_parameters
+from lazify._lazy_class.parameter_table import explained_parameters
 from lazify._module_tree import walk
 from lazify._recipe.recipe import Recipe
 from lazify.errors import DefinitionError, compose

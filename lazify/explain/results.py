@@ -9,7 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from lazify._lazy_class.tables import ExplainedParameter, html_code, html_table, signature_rows, signatures_html
+from lazify._lazy_class.parameter_table import (
+    ExplainedParameter,
+    html_code,
+    html_table,
+    signature_rows,
+    signatures_html,
+)
 from lazify._recipe.recipe import Recipe
 from lazify._recipe.rules import Axis
 from lazify.explain.code import CodeWriter, NotExpressibleError

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from lazify._isolation import Snapshot
-from lazify._isolation.records import pairs
+from lazify._isolation.snapshot_items import pairs
 
 
 class Hostile:
@@ -216,7 +216,7 @@ def test_state_of_libraries_is_their_own() -> None:
 
 
 def _classes_in(snapshot: Snapshot) -> list[type]:
-    return [target for restore, target, _ in snapshot._records if isinstance(target, type)]
+    return [target for restore, target, _ in snapshot._saved if isinstance(target, type)]
 
 
 def test_a_dict_that_a_garbage_collection_changes() -> None:

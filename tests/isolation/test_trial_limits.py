@@ -15,7 +15,7 @@ from helpers.modules import Searched
 from lazify import AmbiguousInferenceError, InferenceError, lazify
 from lazify._isolation import Budget, TrialMemoryError, TrialRunner
 from lazify._isolation import limits as limits_module
-from lazify._isolation.reals import RealTrialMode
+from lazify._isolation.real_tensors import RealTrialMode
 
 
 def test_runs_are_counted() -> None:

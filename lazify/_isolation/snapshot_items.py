@@ -23,10 +23,10 @@ from torch.nn.parameter import is_lazy
 
 from lazify._torch import is_transformed, set_versions
 
-__all__ = ["MISSING", "Record", "content_of_slot", "opaque_state", "pairs", "tensor_facts"]
+__all__ = ["MISSING", "SavedItem", "content_of_slot", "opaque_state", "pairs", "tensor_facts"]
 
 #: What brings something back, the thing, how it was.
-Record: TypeAlias = "tuple[Callable[[Any, Any], None], Any, Any]"
+SavedItem: TypeAlias = "tuple[Callable[[Any, Any], None], Any, Any]"
 MISSING: Any = object()
 #: Contents of arrays and buffers larger than this, in bytes, are not copied.
 LARGEST = 2**28

@@ -11,7 +11,7 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lazify._isolation.fakes import TrialMode
+from lazify._isolation.fake_tensors import TrialMode
 from lazify._isolation.limits import TrialMemoryError
 from lazify._nested import tensors
 from lazify._torch import no_torch_function, set_versions, without_dispatch_modes

@@ -24,7 +24,7 @@ from lazify._torch import (
     without_dispatch_modes,
 )
 
-__all__ = ["in_trial", "quiet", "without_function_modes"]
+__all__ = ["in_trial", "observers_off", "without_function_modes"]
 
 
 class _Depth(threading.local):
@@ -40,7 +40,7 @@ def in_trial() -> bool:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def observers_off() -> Iterator[None]:
     """No mode, hook, transform or saved-tensors hook of the surroundings sees what happens; no warning, no log line.
 
     Other threads are seen, warned and logged as always. Grad mode stays as it is.

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lazify._isolation.records import Record, restore_dict, restore_list, restore_torch_generator
+from lazify._isolation.snapshot_items import SavedItem, restore_dict, restore_list, restore_torch_generator
 from lazify._torch import BACKEND_SETTINGS, GLOBAL_HOOKS, PRINT_OPTIONS
 
-__all__ = ["settings"]
+__all__ = ["saved_settings"]
 
 
 class _Setting(NamedTuple):
@@ -34,25 +34,25 @@ class _Setting(NamedTuple):
     write: Callable[[Any], None]
 
 
-def settings(names: set[str]) -> list[Record]:
+def saved_settings(names: set[str]) -> list[SavedItem]:
     """What brings back the settings that a run of code which looks up these names may change."""
     alone = threading.active_count() == 1
-    records: list[Record] = []
+    saved: list[SavedItem] = []
     for setting in (*_EVERYWHERE, *_ONLY_BY_NAME):
         if (alone and setting in _EVERYWHERE) or not setting.names.isdisjoint(names):
-            records.append((_restore, setting, setting.read()))
+            saved.append((_restore, setting, setting.read()))
     if alone or not _SEEDING.isdisjoint(names):
-        records += [(restore_torch_generator, each, each.get_state()) for each in _torch_generators()]
+        saved += [(restore_torch_generator, each, each.get_state()) for each in _torch_generators()]
     if alone or not _FILTERING.isdisjoint(names):
-        records.append((restore_list, warnings.filters, list(warnings.filters)))
+        saved.append((restore_list, warnings.filters, list(warnings.filters)))
     if alone or "finalize" in names:
         registry = getattr(weakref.finalize, "_registry", {})
-        records.append((restore_dict, registry, _items(registry)))
+        saved.append((restore_dict, registry, _items(registry)))
     if alone or not _HOOKING.isdisjoint(names):
-        records += [(restore_dict, hooks, _items(hooks)) for hooks in GLOBAL_HOOKS]
+        saved += [(restore_dict, hooks, _items(hooks)) for hooks in GLOBAL_HOOKS]
     if "modules" in names:
-        records.append((_forget_made_modules, sys.modules, set(sys.modules)))
-    return records
+        saved.append((_forget_made_modules, sys.modules, set(sys.modules)))
+    return saved
 
 
 def _items(registry: dict[Any, Any]) -> list[tuple[Any, Any]]:

@@ -12,7 +12,7 @@ from torch import nn
 from lazify._module_tree import STATE_KEY
 from lazify._torch import COMPILED_CALL
 
-__all__ = ["Restore", "random_state", "snapshot"]
+__all__ = ["Restore", "random_state", "snapshot_arguments"]
 
 Restore: TypeAlias = "Callable[[], object]"
 
@@ -27,7 +27,7 @@ def random_state(device: torch.device | None) -> list[Restore]:
     return found
 
 
-def snapshot(values: Iterable[Any], tensors_too: bool, seen: set[int] | None = None) -> list[Restore]:
+def snapshot_arguments(values: Iterable[Any], tensors_too: bool, seen: set[int] | None = None) -> list[Restore]:
     """What brings constructor arguments back to what they are now, should constructor or call change them.
 
     Containers and modules, however nested; the values of tensors only if asked, since they take memory.
@@ -41,9 +41,9 @@ def snapshot(values: Iterable[Any], tensors_too: bool, seen: set[int] | None = N
             seen.add(id(value))
             found.append(functools.partial(_refill, value, list(value.items() if isinstance(value, dict) else value)))
         if isinstance(value, (list, tuple, set)):
-            found += snapshot(value, tensors_too, seen)
+            found += snapshot_arguments(value, tensors_too, seen)
         elif isinstance(value, dict):
-            found += snapshot(value.values(), tensors_too, seen)
+            found += snapshot_arguments(value.values(), tensors_too, seen)
         elif isinstance(value, nn.Module):
             found += _module_restorers(value, tensors_too)
     return found
