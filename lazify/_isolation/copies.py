@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 
 from lazify._isolation.fake_tensors import TrialFunctions, TrialMode
+from lazify._isolation.iterators import continued
 from lazify._isolation.stand_ins import UncopyableError, thread_private
 from lazify._torch import active_fake_mode
 
@@ -87,6 +88,8 @@ def _replacement(value: Any, mode: TrialMode | None, replaced: dict[int, Any]) -
         generator = torch.Generator(value.device)
         generator.set_state(value.get_state())
         return generator
+    if (twin := continued(value, lambda each: copied(each, mode, replaced=replaced))) is not None:
+        return twin
     once = isinstance(value, (GeneratorType, AsyncGeneratorType, CoroutineType)) or hasattr(type(value), "__next__")
     if once and not (isinstance(value, io.IOBase) and value.seekable()):
         raise UncopyableError(

@@ -61,7 +61,8 @@ def test_the_signature_is_the_constructor_less_the_inferred(
         assert inspect.signature(lazy_cls).parameters[p.name].default is p.default
     assert typing.get_type_hints(lazy_cls.__init__) == {n: h for n, h in hints.items() if n not in inferred}
     text = pydoc.plain(pydoc.render_doc(lazy_cls))
-    assert unwrapped(f"{lazy_cls.__name__}{Signature(kept)}") in unwrapped(text)
+    shown = unwrapped(f"{lazy_cls.__name__}{Signature(kept)}")
+    assert shown.replace("'", "") in unwrapped(text).replace("'", "")  # from Python 3.14 on, annotations have no quotes
     assert "Records what it is given." in text
     for name in inferred:
         assert f"`{name}`" in text
