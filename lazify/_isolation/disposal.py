@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Container, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import nn
 from lazify._isolation.reachable_names import is_users
 from lazify._recipe.construction import set_class, subclass_without_hooks
 
-__all__ = ["dispose", "silence"]
+__all__ = ["collect_young", "collector_off", "dispose", "silence"]
 
 
 class _DisposedModule(nn.Module):
@@ -125,3 +126,25 @@ def _inside(roots: Iterable[Any], spared: Container[int]) -> list[Any]:
             state = getattr(value, "__dict__", None)
             todo += list(state.values()) if isinstance(state, dict) else ()
     return found
+
+
+# ---------------------------------------------------------------------------------------------
+# Objects that only hold each other
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """No automatic collection: what a run makes stays young, and finalizers of earlier objects do not run in it."""
+    enabled = gc.isenabled()
+    collect_young()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def collect_young() -> None:
+    """Finalize what was made since the last collection and is held only by itself."""
+    gc.collect(0)

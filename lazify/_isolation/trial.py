@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify._isolation.copies import CopySources, copied
-from lazify._isolation.disposal import dispose, silence
+from lazify._isolation.disposal import collect_young, collector_off, dispose, silence
 from lazify._isolation.fake_tensors import FailureRecorder, TrialFunctions, TrialMode
 from lazify._isolation.imports import imports_are_real
 from lazify._isolation.limits import memory_limit, one_at_a_time
@@ -84,7 +84,7 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
 
     Nobody hears of it, either: no mode, hook, warning filter or logger. Other threads' trial runs wait.
     """
-    with one_at_a_time(), observers_off():
+    with one_at_a_time(), collector_off(), observers_off():
         load_fakes()
         snapshot = Snapshot(*roots)
         try:
@@ -92,6 +92,7 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
                 snapshot.put_stand_ins()
                 yield snapshot
         finally:
+            collect_young()
             snapshot.restore()
 
 

@@ -145,7 +145,7 @@ class Conversions(Effect):
 
 
 class Finalizers(Effect):
-    """Objects that tell when they go: of the module, in a cycle, and one that replaces another."""
+    """Objects that tell when they go: of the module and on their own, in cycles, and one that replaces another."""
 
     def __init__(self) -> None:
         self.gone = gone = []  # type: ignore[var-annotated]
@@ -159,6 +159,8 @@ class Finalizers(Effect):
     def construct(self, module: nn.Module) -> None:
         module._own = self.make()
         module._own.cycle = module._own  # type: ignore[union-attr, assignment]
+        dropped = self.make()
+        dropped.cycle = dropped  # type: ignore[attr-defined]
 
     def forward(self, module: nn.Module, x: Tensor) -> Tensor:
         self.last = self.make()  # type: ignore[assignment]

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from helpers.modules import Searched, searched
 from lazify import axis, lazify, materialize
 from lazify import nn as lnn
+from lazify._isolation.observers import in_trial
 from lazify._torch import default_device
 
 
@@ -220,6 +221,32 @@ def test_no_finalizer_of_a_throw_away_module_runs(x: Tensor) -> None:
     del module
     gc.collect()
     assert len(ended) == 2 * first
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_garbage_of_earlier_code_is_collected_in_a_trial(x: Tensor, enabled: bool) -> None:
+    generations: set[int] = set()
+
+    class Allocating(Searched):
+        def __init__(self, zzz: int) -> None:
+            super().__init__(zzz)
+            self.many: list[list[int]] = [[] for _ in range(20_000)]
+
+    def collecting(phase: str, info: dict[str, int]) -> None:
+        if in_trial():
+            generations.add(info["generation"])
+
+    searched()(x)  # imports of torch's do not count
+    module = searched(Allocating)
+    gc.callbacks.append(collecting)
+    try:
+        (gc.enable if enabled else gc.disable)()
+        module(x)
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+        gc.callbacks.remove(collecting)
+    assert generations == {0}  # what the trial runs made
 
 
 def test_a_failed_search_keeps_no_module_alive() -> None:
