@@ -296,7 +296,7 @@ CLAIMS: dict[str, list[Callable[[Notebook], None]]] = {
 
 def test_what_type_checkers_say(tmp_path: Path) -> None:
     """The words quoted in `signatures` are the checkers'."""
-    from test_static_types import mypy, pyright
+    from helpers.type_checkers import mypy, pyright
 
     (example,) = re.findall(r"```python\n(.*?)```", text_of(read("signatures")), re.DOTALL)
     quoted = re.findall(r"```text\n(.*?)```", text_of(read("signatures")), re.DOTALL)

@@ -5,69 +5,15 @@ The examples are in `tests/static`. A line that must fail has an ignore, and an 
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from helpers import type_table
+from helpers.type_checkers import EXAMPLES_DIRECTORY, ROOT, mypy, pyright, said
 from lazify.__main__ import main
 
-HERE = Path(__file__).parent.parent / "static"
-ROOT = HERE.parent.parent
-
 EXAMPLES = ["function_form.py", "decorator_form.py", "shipped.py"]
-
-
-def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
-    )
-
-
-def said(command: list[str], **environment: str) -> str:
-    """What a checker prints; empty if it found nothing."""
-    done = run(command, **environment)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
-
-
-def mypy(*files: Path, plugin: bool = False, stubs: Path = HERE) -> str:
-    pytest.importorskip("mypy")
-    cache = ROOT / ".mypy_cache" / ("with_plugin" if plugin else "without_plugin")  # else each run begins anew
-    cache.mkdir(parents=True, exist_ok=True)
-    config = cache / "mypy.ini"
-    config.write_text(f"[mypy]\nstrict = true\n{'plugins = lazify.mypy' if plugin else ''}\n")
-    command = ["mypy", "--config-file", str(config), "--cache-dir", str(cache), *map(str, files)]
-    return said(command, MYPYPATH=f"{stubs}:{HERE}")
-
-
-def pyright(directory: Path, *files: Path, stubs: Path = HERE) -> str:
-    pytest.importorskip("pyright")
-    config = {
-        "include": [os.path.relpath(each, directory) for each in files],
-        "stubPath": str(stubs),
-        "extraPaths": [str(HERE), str(ROOT)],
-        "typeCheckingMode": "standard",
-        "reportUnnecessaryTypeIgnoreComment": "error",
-        "reportUnusedExpression": "none",
-    }
-    written = directory / "pyrightconfig.json"
-    written.write_text(json.dumps(config))
-    done = run(["pyright", "--pythonpath", sys.executable, "-p", str(written), "--outputjson"])
-    found = json.loads(done.stdout)
-    assert found["summary"]["filesAnalyzed"] == len(files)  # paths that it cannot read it passes over
-    return "\n".join(_line(each) for each in found["generalDiagnostics"] if each["severity"] != "warning")
-
-
-def _line(diagnostic: dict[str, Any]) -> str:
-    """As pyright prints it."""
-    name, start = Path(diagnostic["file"]).name, diagnostic["range"]["start"]
-    place = f"{name}:{start['line'] + 1}:{start['character'] + 1}"
-    return f"{place} - {diagnostic['severity']}: {diagnostic['message']}"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -75,11 +21,11 @@ def _line(diagnostic: dict[str, Any]) -> str:
 
 
 def test_mypy_without_a_plugin() -> None:
-    assert mypy(*(HERE / name for name in EXAMPLES)) == ""
+    assert mypy(*(EXAMPLES_DIRECTORY / name for name in EXAMPLES)) == ""
 
 
 def test_pyright(tmp_path: Path) -> None:
-    assert pyright(tmp_path, *(HERE / name for name in EXAMPLES)) == ""
+    assert pyright(tmp_path, *(EXAMPLES_DIRECTORY / name for name in EXAMPLES)) == ""
 
 
 def test_the_checks_can_fail(tmp_path: Path) -> None:
@@ -99,7 +45,11 @@ def test_the_checks_can_fail(tmp_path: Path) -> None:
 
 def test_mypy_with_the_plugin() -> None:
     """In both forms; once more from mypy's cache; and what passes without the plugin passes with it."""
-    files = [HERE / "with_plugin.py", HERE / "decorator_form.py", HERE / "shipped.py"]
+    files = [
+        EXAMPLES_DIRECTORY / "with_plugin.py",
+        EXAMPLES_DIRECTORY / "decorator_form.py",
+        EXAMPLES_DIRECTORY / "shipped.py",
+    ]
     assert mypy(*files, plugin=True) == ""
     assert mypy(*files, plugin=True) == ""
 
@@ -147,7 +97,7 @@ def test_unknown_names_are_reported_at_their_line(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("stubs")
-    assert said(["lazify", "stub", "network", "-o", str(directory)], PYTHONPATH=str(HERE)) == ""
+    assert said(["lazify", "stub", "network", "-o", str(directory)], PYTHONPATH=str(EXAMPLES_DIRECTORY)) == ""
     return directory
 
 
@@ -161,17 +111,17 @@ def test_stubs_of_a_package(stubs: Path) -> None:
 
 
 def test_stubs_pass_mypy(stubs: Path) -> None:
-    assert mypy(HERE / "uses_network.py", *sorted(stubs.rglob("*.pyi")), stubs=stubs) == ""
+    assert mypy(EXAMPLES_DIRECTORY / "uses_network.py", *sorted(stubs.rglob("*.pyi")), stubs=stubs) == ""
 
 
 def test_stubs_pass_pyright(stubs: Path, tmp_path: Path) -> None:
-    assert pyright(tmp_path, HERE / "uses_network.py", *stubs.rglob("*.pyi"), stubs=stubs) == ""
+    assert pyright(tmp_path, EXAMPLES_DIRECTORY / "uses_network.py", *stubs.rglob("*.pyi"), stubs=stubs) == ""
 
 
 def test_stubs_are_the_same_each_time(stubs: Path, tmp_path: Path) -> None:
     for seed in ("1", "2"):
         command = ["lazify", "stub", "network.blocks", "-o", str(tmp_path / seed)]
-        assert said(command, PYTHONPATH=str(HERE), PYTHONHASHSEED=seed) == ""
+        assert said(command, PYTHONPATH=str(EXAMPLES_DIRECTORY), PYTHONHASHSEED=seed) == ""
         for name in ("blocks", "__init__"):
             made = tmp_path / seed / "network" / f"{name}.pyi"
             assert made.read_text() == (stubs / "network" / f"{name}.pyi").read_text()
