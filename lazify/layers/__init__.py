@@ -58,9 +58,7 @@ __all__ = [
     "SqueezeExcitation",
 ]
 
-# The names by which users know the lazy classes, in `repr`, errors and pickles. The eager classes keep the module of
-# their file, where tools find their source and the names in their annotations.
+# The names by which users know the classes, in `repr`, errors and pickles.
 for _name in __all__:
-    if _name.startswith("Lazy"):
-        _class = globals()[_name]
-        _class.__module__, _class.__name__, _class.__qualname__ = __name__, _name, _name
+    _class = globals()[_name]
+    _class.__module__, _class.__name__, _class.__qualname__ = __name__, _name, _name

@@ -1,5 +1,6 @@
 # Made by: python -m lazify stub lazify.layers.bottleneck
 import collections.abc
+import lazify.layers as _lazify_layers
 import torch
 import torch.nn.modules.module
 import typing
@@ -23,6 +24,6 @@ class BottleneckBlock(nn.Module):
     activ: nn.Module
 class _LazyBottleneckBlock(type):
 
-    def __call__(cls, mid_channels: int, out_channels: int, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, groups: int=1, dilation: int | tuple[int, int]=1, activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., *, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> BottleneckBlock:
+    def __call__(cls, mid_channels: int, out_channels: int, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, groups: int=1, dilation: int | tuple[int, int]=1, activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., *, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> _lazify_layers.BottleneckBlock:
         ...
 LazyBottleneckBlock: _LazyBottleneckBlock

@@ -1,5 +1,6 @@
 # Made by: python -m lazify stub lazify.layers.conv_norm_activation
 import collections.abc
+import lazify.layers as _lazify_layers
 import torch
 import torch.nn.modules.module
 import typing
@@ -21,6 +22,6 @@ def _default_padding(kernel_size: Size2d, dilation: Size2d, padding_mode: Paddin
     ...
 class _LazyConvNormActivation(type):
 
-    def __call__(cls, out_channels: int, kernel_size: int | tuple[int, int], stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> ConvNormActivation:
+    def __call__(cls, out_channels: int, kernel_size: int | tuple[int, int], stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> _lazify_layers.ConvNormActivation:
         ...
 LazyConvNormActivation: _LazyConvNormActivation

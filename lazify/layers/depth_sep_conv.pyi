@@ -1,5 +1,6 @@
 # Made by: python -m lazify stub lazify.layers.depth_sep_conv
 import collections.abc
+import lazify.layers as _lazify_layers
 import torch
 import torch.nn.modules.module
 import typing
@@ -27,16 +28,16 @@ class DepthSepConv2d(NamedSequential):
         ...
 class _LazyDepthwiseConv2d(type):
 
-    def __call__(cls, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, channels: int=...) -> DepthwiseConv2d:
+    def __call__(cls, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, channels: int=...) -> _lazify_layers.DepthwiseConv2d:
         ...
 LazyDepthwiseConv2d: _LazyDepthwiseConv2d
 class _LazyPointwiseConv2d(type):
 
-    def __call__(cls, out_channels: int, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str=0, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> PointwiseConv2d:
+    def __call__(cls, out_channels: int, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str=0, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> _lazify_layers.PointwiseConv2d:
         ...
 LazyPointwiseConv2d: _LazyPointwiseConv2d
 class _LazyDepthSepConv2d(type):
 
-    def __call__(cls, out_channels: int, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> DepthSepConv2d:
+    def __call__(cls, out_channels: int, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> _lazify_layers.DepthSepConv2d:
         ...
 LazyDepthSepConv2d: _LazyDepthSepConv2d

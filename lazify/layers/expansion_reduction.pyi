@@ -1,6 +1,6 @@
 # Made by: python -m lazify stub lazify.layers.expansion_reduction
 import collections.abc
-import lazify.layers.depth_sep_conv as _lazify_layers_depth_sep_conv
+import lazify.layers as _lazify_layers
 import torch
 import torch.nn.modules.conv
 import torch.nn.modules.module
@@ -19,12 +19,12 @@ class _LazyExpansionConv2d(type):
 LazyExpansionConv2d: _LazyExpansionConv2d
 class _LazyExpansionPointwiseConv2d(type):
 
-    def __call__(cls, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str=0, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, expansion_ratio: float, in_channels: int=..., out_channels: int=...) -> _lazify_layers_depth_sep_conv.PointwiseConv2d:
+    def __call__(cls, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str=0, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, expansion_ratio: float, in_channels: int=..., out_channels: int=...) -> _lazify_layers.PointwiseConv2d:
         ...
 LazyExpansionPointwiseConv2d: _LazyExpansionPointwiseConv2d
 class _LazyExpansionDepthSepConv2d(type):
 
-    def __call__(cls, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, expansion_ratio: float, in_channels: int=..., out_channels: int=...) -> _lazify_layers_depth_sep_conv.DepthSepConv2d:
+    def __call__(cls, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, expansion_ratio: float, in_channels: int=..., out_channels: int=...) -> _lazify_layers.DepthSepConv2d:
         ...
 LazyExpansionDepthSepConv2d: _LazyExpansionDepthSepConv2d
 class _LazyReductionConv2d(type):
@@ -34,11 +34,11 @@ class _LazyReductionConv2d(type):
 LazyReductionConv2d: _LazyReductionConv2d
 class _LazyReductionPointwiseConv2d(type):
 
-    def __call__(cls, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str=0, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, reduction_ratio: float, in_channels: int=..., out_channels: int=...) -> _lazify_layers_depth_sep_conv.PointwiseConv2d:
+    def __call__(cls, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str=0, groups: int=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, reduction_ratio: float, in_channels: int=..., out_channels: int=...) -> _lazify_layers.PointwiseConv2d:
         ...
 LazyReductionPointwiseConv2d: _LazyReductionPointwiseConv2d
 class _LazyReductionDepthSepConv2d(type):
 
-    def __call__(cls, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, reduction_ratio: float, in_channels: int=..., out_channels: int=...) -> _lazify_layers_depth_sep_conv.DepthSepConv2d:
+    def __call__(cls, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., bias: bool | None=None, *, padding: int | tuple[int, int] | str | None=None, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, reduction_ratio: float, in_channels: int=..., out_channels: int=...) -> _lazify_layers.DepthSepConv2d:
         ...
 LazyReductionDepthSepConv2d: _LazyReductionDepthSepConv2d

@@ -1,5 +1,6 @@
 # Made by: python -m lazify stub lazify.layers.inverted_bottleneck
 import collections.abc
+import lazify.layers as _lazify_layers
 import torch
 import torch.nn.modules.module
 import typing
@@ -26,6 +27,6 @@ def _checked_se_ratio(channels: int, ratio: float | None) -> float:
     ...
 class _LazyInvertedBottleneck(type):
 
-    def __call__(cls, out_channels: int, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, expansion_ratio: float=1, use_se: bool=False, se_reduction_ratio: float | None=None, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., *, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> InvertedBottleneck:
+    def __call__(cls, out_channels: int, kernel_size: int | tuple[int, int]=3, stride: int | tuple[int, int]=1, expansion_ratio: float=1, use_se: bool=False, se_reduction_ratio: float | None=None, norm_layer: collections.abc.Callable[[int], torch.nn.modules.module.Module] | None=..., activation: collections.abc.Callable[[], torch.nn.modules.module.Module] | None=..., *, dilation: int | tuple[int, int]=1, padding_mode: typing.Literal['zeros', 'reflect', 'replicate', 'circular']='zeros', device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> _lazify_layers.InvertedBottleneck:
         ...
 LazyInvertedBottleneck: _LazyInvertedBottleneck

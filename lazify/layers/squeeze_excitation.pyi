@@ -1,5 +1,6 @@
 # Made by: python -m lazify stub lazify.layers.squeeze_excitation
 import collections.abc
+import lazify.layers as _lazify_layers
 import torch
 import torch.nn.modules.module
 import typing
@@ -19,6 +20,6 @@ class SqueezeExcitation(nn.Module):
     layers: nn.Sequential
 class _LazySqueezeExcitation(type):
 
-    def __call__(cls, reduction_ratio: float=16, activation: collections.abc.Callable[[], torch.nn.modules.module.Module]=..., *, gate: collections.abc.Callable[[], torch.nn.modules.module.Module]=..., device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> SqueezeExcitation:
+    def __call__(cls, reduction_ratio: float=16, activation: collections.abc.Callable[[], torch.nn.modules.module.Module]=..., *, gate: collections.abc.Callable[[], torch.nn.modules.module.Module]=..., device: torch.device | str | int | None=None, dtype: torch.dtype | None=None, in_channels: int=...) -> _lazify_layers.SqueezeExcitation:
         ...
 LazySqueezeExcitation: _LazySqueezeExcitation

@@ -64,6 +64,10 @@ def test_answers_to_its_public_name(case):
     assert repr(case.lazy()).startswith(f"{case.name}(")
     with pytest.raises(TypeError, match=rf"^{case.name}\.__init__\(\) got an unexpected keyword argument"):
         cls(no_such_argument=1)
+    if case.eager.__module__ != "torch.nn.modules.conv":
+        assert getattr(layers, case.eager.__name__) is case.eager
+        assert case.eager.__module__ == "lazify.layers"
+    assert pickle.loads(pickle.dumps(case.built())).state_dict().keys() == case.built().state_dict().keys()
 
 
 @every_case

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
 import types
 import typing
@@ -48,7 +49,7 @@ class AnnotationWriter:
         """The source text of an annotation; an annotation that is a string is evaluated in the module of `cls`."""
         if isinstance(annotation, str):
             try:
-                annotation = eval(annotation, dict(vars(sys.modules.get(getattr(cls, "__module__", ""), types))))
+                annotation = eval(annotation, _names_around(cls))
             except Exception:  # a name that only type checkers see
                 return ANY
         if annotation is Parameter.empty:
@@ -143,3 +144,10 @@ def _is_generic(cls: type) -> bool:
     return hasattr(cls, "__class_getitem__") and (
         not issubclass(cls, nn.Module) or bool(getattr(cls, "__parameters__", ()))
     )
+
+
+def _names_around(cls: type | None) -> dict[str, Any]:
+    """Names in the file of a class: its `__module__` may be another one, by which users know it."""
+    init = inspect.unwrap(getattr(cls, "__init__", object.__init__))
+    module = sys.modules.get(getattr(cls, "__module__", ""), types)
+    return {**vars(module), **getattr(init, "__globals__", {})}
