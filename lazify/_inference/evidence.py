@@ -13,7 +13,7 @@ from typing import Any
 from lazify._inference.affine import perturbations
 from lazify._inference.search_problem import Problem, Solution
 from lazify._inference.solver import Search, Values
-from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner, UncopyableError
+from lazify._isolation import Budget, TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 
 __all__ = ["solve"]
 
@@ -23,20 +23,25 @@ _OUT_OF_RANGE = (ArithmeticError, MemoryError, RecursionError, TrialMemoryError)
 MOST_CONTRASTS = 2
 
 
-def solve(runner: TrialRunner, problem: Problem) -> Solution:
+def solve(runner: TrialRunner, problem: Problem, whole: Budget) -> Solution:
     """Values of the unknowns with which the whole call passes, and which of them the call determines.
 
     Where indices decide, fakes pass with anything: then real tensors are asked.
+
+    Args:
+        runner: runs of the call.
+        problem: what is to be found.
+        whole: what may be spent on all problems of the call.
     """
-    solution = _solve(runner, problem)
+    solution = _solve(runner, problem, whole)
     if solution.open and not runner.real and _is_refused(replace(runner, real=True)(solution.values or {})):
         runner.real = True
-        return _solve(runner, problem)
+        return _solve(runner, problem, whole)
     return solution
 
 
-def _solve(runner: TrialRunner, problem: Problem) -> Solution:
-    search = Search(runner, problem)
+def _solve(runner: TrialRunner, problem: Problem, whole: Budget) -> Solution:
+    search = Search(runner, problem, whole)
     found = search.solutions()
     solution = Solution(found[0] if found else None, tried=search.tried)
     if solution.values is not None:

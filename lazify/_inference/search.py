@@ -16,7 +16,7 @@ from lazify._inference.entries import solve_entries
 from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
 from lazify._inference.search_problem import Problem, Solution, in_order, nested_sizes, suggestions
-from lazify._isolation import TrialMemoryError, TrialRun, TrialRunner, UncopyableError
+from lazify._isolation import Budget, TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 from lazify._nested import tensor_paths, tensors
 from lazify._recipe.binding import NOT_GIVEN
 from lazify._recipe.naming_conventions import means_input, names_argument
@@ -25,6 +25,9 @@ from lazify._recipe.rules import Axis
 from lazify.errors import InferenceError
 
 __all__ = ["Findings", "FoundValues", "investigate", "search"]
+
+#: Limits of a search in all, however many problems it is made of: runs, and seconds of the processor's time.
+ALL_RUNS, ALL_SECONDS = 480, 8.0
 
 
 def search(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -> dict[str, Any]:
@@ -92,15 +95,16 @@ def investigate(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -
     names = tuple(n for n in recipe.rules if n not in given and n not in by_rule and n not in missing)
     required = tuple(name for name in names if name not in recipe.defaulted)
     runner.given = {**given, **by_rule}
+    whole = Budget(ALL_RUNS, ALL_SECONDS)
     problem = _problem(recipe, required, guesses, call)
-    solution = solve(runner, problem)
+    solution = solve(runner, problem, whole)
     if solution.values is None and required != names:
         problem = _problem(recipe, names, guesses, call)
-        solution = solve(runner, problem)
+        solution = solve(runner, problem, whole)
     if solution.values is None and len(problem.sequences) == 1 and not solution.limit:
         annotation = recipe.original_signature.parameters[next(iter(problem.sequences))].annotation
         kind = tuple if "tuple" in str(annotation).lower() else list
-        solution = solve_entries(runner, problem, kind) or solution
+        solution = solve_entries(runner, problem, kind, whole) or solution
     if solution.values is None:
         solution = _with_defaults(recipe, runner, names) or solution
     if solution.values is None:

@@ -34,7 +34,7 @@ class Problem:
         batch: size of the first dimension of the first tensor of the call; None if there is none.
         rivals: where the call has several tensors, the sizes of their second and last dimensions.
         inputs: the names that mean the size of an input and nothing else: all of it, not a part.
-        in_order: values of all of them that are the sizes of one tensor in order, where there are three or more.
+        in_order: values of all of them that are sizes of the tensors in order, where there are three or more.
     """
 
     names: tuple[str, ...]
@@ -111,18 +111,25 @@ def suggestions(arguments: list[Any]) -> tuple[tuple[int, ...], tuple[tuple[int,
 
 
 def in_order(names: list[str], shapes: list[tuple[int, ...]]) -> tuple[dict[str, int], ...]:
-    """Sizes of one tensor for three names or more, in order: a check of them all passes with all or with none.
+    """Sizes of the tensors for three names or more, in order: a check of them all passes with all or with none.
+
+    They are those of one tensor, one of each tensor, or those of all tensors.
 
     >>> [tuple(each.values()) for each in in_order(["rows", "columns", "features"], [(2, 5, 6, 7)])]
     [(5, 6, 7), (6, 7, 5), (7, 5, 6)]
+    >>> [tuple(each.values()) for each in in_order(["image", "text", "audio"], [(2, 5), (2, 8), (2, 9)])]
+    [(5, 8, 9)]
     """
+    if len(names) < 3:
+        return ()
     found: dict[tuple[int, ...], None] = {}
-    for shape in shapes if len(names) > 2 else ():
+    for shape in shapes:
         inner = shape[1:]
-        for each in (inner, (*inner[1:], *inner[:1]), (*inner[-1:], *inner[:-1])):  # channels first and last
-            if len(each) == len(names):
-                found[each] = None
-    return tuple(dict(zip(names, each, strict=True)) for each in found)
+        found |= dict.fromkeys((inner, (*inner[1:], *inner[:1]), (*inner[-1:], *inner[:-1])))  # channels first and last
+    for dim in (-1, 1):
+        found[tuple(shape[dim] for shape in shapes if len(shape) > 1)] = None
+    found[tuple(size for shape in shapes for size in shape[1:])] = None
+    return tuple(dict(zip(names, each, strict=True)) for each in found if len(each) == len(names))
 
 
 # ---------------------------------------------------------------------------------------------

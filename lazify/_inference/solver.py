@@ -22,7 +22,7 @@ __all__ = ["Search", "Values"]
 
 Values = dict[str, Any]
 
-#: Limits of one search: runs, and seconds of the processor's time that this thread has taken.
+#: Limits of the search for one problem: runs, and seconds of the processor's time that this thread has taken.
 MAX_RUNS, MAX_SECONDS = 240, 4.0
 #: How many sizes of the call are tried for two unknowns at once.
 MOST_TOGETHER = 6
@@ -33,11 +33,11 @@ MOST_STARTS, RUNS_OF_ONE_START = 6, 80
 class Search:
     """The search for the values of one problem, and the runs made for it."""
 
-    def __init__(self, runner: TrialRunner, problem: Problem) -> None:
+    def __init__(self, runner: TrialRunner, problem: Problem, whole: Budget) -> None:
         self.runner, self.problem = runner, problem
         self.runs: dict[tuple[Any, ...], TrialRun] = {}
         self.tried: list[tuple[Values, TrialRun]] = []
-        self.budget = Budget(MAX_RUNS, MAX_SECONDS)
+        self.budget = Budget(MAX_RUNS, MAX_SECONDS, whole)
         self.last_run = MAX_RUNS  # of the start that is looked at
 
     def run(self, values: Mapping[str, Any]) -> TrialRun:

@@ -36,21 +36,28 @@ class Budget:
 
     Waiting (for a file, for other processes) costs nothing, so that the outcome does not depend on the machine.
 
+    Args:
+        runs: the number of runs.
+        seconds: the processor time.
+        whole: what is left of all that this is a part of.
+
     >>> budget = Budget(runs=2, seconds=4.0)
     >>> budget.count(), budget.exceeded, budget.count(), budget.exceeded
     (None, '', None, '2 runs')
     """
 
-    def __init__(self, runs: int, seconds: float) -> None:
+    def __init__(self, runs: int, seconds: float, whole: Budget | None = None) -> None:
         with observers_off():
             load_fakes()
-        self.runs, self.seconds = runs, seconds
+        self.runs, self.seconds, self.whole = runs, seconds, whole
         self.done = 0
         self.started = time.thread_time()
 
     def count(self) -> None:
         """One more run."""
         self.done += 1
+        if self.whole:
+            self.whole.count()
 
     @property
     def exceeded(self) -> str:
@@ -59,7 +66,7 @@ class Budget:
             return f"{self.runs} runs"
         if time.thread_time() - self.started >= self.seconds:
             return f"{self.seconds:g} s of processor time"
-        return ""
+        return self.whole.exceeded if self.whole else ""
 
 
 # ---------------------------------------------------------------------------------------------

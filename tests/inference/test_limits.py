@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lazify import lazify
+from lazify import InferenceError, lazify
+from lazify._isolation import Budget
 
 
 class Halves(nn.Module):
@@ -48,6 +49,29 @@ def test_a_search_is_limited_by_its_own_time_not_by_the_clock(monkeypatch: pytes
     monkeypatch.setattr(time, "time", lambda: next(clock))
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     assert lazify(Halves, exclude=["zzz"])()(torch.ones(2, 5)).shape == (2, 4)
+
+
+def test_all_that_a_search_tries_has_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lazify._inference.search.ALL_RUNS", 30)
+    budgets: list[Budget] = []
+    monkeypatch.setattr(
+        "lazify._inference.search.Budget", lambda *limits: budgets.append(Budget(*limits)) or budgets[-1]
+    )
+
+    class Pyramid(nn.Module):
+        def __init__(self, sizes: list[int], zzz: int = 7) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(size, zzz) for size in sizes)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            raise ValueError(f"{len(self.layers)} layers lead to {x.shape[-1]}")
+
+    with pytest.raises(InferenceError):
+        lazify(Pyramid, exclude=["sizes", "zzz"])()(torch.ones(2, 5))
+    (whole,) = budgets
+    assert 20 < whole.done <= 31
 
 
 def test_a_constructor_that_refuses_sizes_is_not_repeated_on_real_memory() -> None:

@@ -174,6 +174,20 @@ class ChecksAll(nn.Module):
         return self.linear(x)
 
 
+class ChecksEach(nn.Module):
+    """One check of the sizes of six inputs."""
+
+    def __init__(self, aa: int, bb: int, cc: int, dd: int, ee: int, ff: int) -> None:
+        super().__init__()
+        self.sizes = (aa, bb, cc, dd, ee, ff)
+        self.layers = nn.ModuleList(nn.Linear(size, 2) for size in self.sizes)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if self.sizes != tuple(each.shape[-1] for each in inputs):
+            raise ValueError("other sizes are expected")
+        return torch.stack([layer(each) for layer, each in zip(self.layers, inputs, strict=True)])
+
+
 class Levels(nn.Module):
     def __init__(self, widths: list[int], out: int = 4) -> None:
         super().__init__()
@@ -192,6 +206,9 @@ class TwoSizes(nn.Module):
         return self.back(h) * self.gates(torch.cat([x, h], -1))
 
 
+SIX = ("aa", "bb", "cc", "dd", "ee", "ff")
+
+
 @pytest.mark.parametrize(
     ("cls", "values", "args"),
     [
@@ -200,6 +217,7 @@ class TwoSizes(nn.Module):
         (Routed, {"kk": 7}, (torch.randn(8, 7),)),
         (Checks, {"kk": 7, "rows": 5}, (torch.randn(2, 5, 7),)),
         (ChecksAll, {"kk": 7, "rows": 4, "columns": 5}, (torch.randn(2, 4, 5, 7),)),
+        (ChecksEach, dict(zip(SIX, range(3, 9), strict=True)), tuple(torch.randn(2, n) for n in range(3, 9))),
         (Levels, {"widths": (5, 7)}, ([torch.randn(2, 5, 4, 4), torch.randn(2, 7, 2, 2)],)),
         (TwoSizes, {"pp": 5, "qq": 7}, (torch.randn(3, 5), torch.randn(3, 7))),
     ],
