@@ -132,9 +132,12 @@ def is_lazy(module: nn.Module) -> bool:
 def _checked(cls: Any) -> type[nn.Module]:
     """The class `cls`, if it is a module class that is not lazy; raise otherwise."""
     if not isinstance(cls, type) or not issubclass(cls, nn.Module):
-        what = f"an instance of {type(cls).__name__}" if isinstance(cls, nn.Module) else repr(cls)
-        name = type(cls).__name__ if isinstance(cls, nn.Module) else "nn.Conv2d"
-        raise DefinitionError(compose(f"lazify takes an nn.Module class, got {what}", fix=f"lazify({name})"))
+        what, fix = repr(cls), "lazify(nn.Conv2d)"
+        if isinstance(cls, nn.Module):
+            what, fix = f"an instance of {type(cls).__name__}", "lazify(type(module))  # its class"
+        elif isinstance(cls, str):
+            fix = f"@lazify(exclude=[{cls!r}])  # above a class, if that is a parameter of it"
+        raise DefinitionError(compose(f"lazify takes an nn.Module class, got {what}", fix=fix))
     if issubclass(cls, LazyInstance) or hasattr(cls.__init__, ORIGINAL_KEY):
         raise DefinitionError(
             compose(

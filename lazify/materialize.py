@@ -118,7 +118,11 @@ def _found_for_shapes(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Pl
     """The same as `_found`; where no argument is a tensor or a `torch.Size`, tuples of sizes are tried as shapes."""
     has_tensors = any(isinstance(each, (torch.Tensor, torch.Size)) for each in (*args, *kwargs.values()))
     if has_tensors or not any(map(_is_plain_shape, args)):
-        return _found(model, args, kwargs)
+        try:
+            return _found(model, args, kwargs)
+        except Exception as error:
+            _refuse_open_shapes(args, error)
+            raise
     shapes = tuple(torch.Size(each) if _is_plain_shape(each) else each for each in args)
     try:
         return _found(model, args, kwargs)
@@ -134,7 +138,21 @@ def _found_for_shapes(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Pl
 
 def _is_plain_shape(value: Any) -> bool:
     """Whether an argument is a tuple or list of sizes that may have been meant as a `torch.Size`."""
-    return type(value) in (tuple, list) and len(value) > 0 and all(type(each) is int and each >= 0 for each in value)
+    return _is_open_shape(value) and all(each is not None and each >= 0 for each in value)
+
+
+def _is_open_shape(value: Any) -> bool:
+    """Whether an argument may have been meant as a shape in which None or -1 stands for any size."""
+    is_size = all(each is None or type(each) is int for each in value) if type(value) in (tuple, list) else False
+    return is_size and len(value) > 0
+
+
+def _refuse_open_shapes(args: Any, error: Exception) -> None:
+    """Raise the error of a call that failed with what may have been meant as shapes with sizes left open."""
+    if open_shapes := [each for each in args if _is_open_shape(each)]:
+        sizes = [tuple(1 if size is None or size < 0 else size for size in each) for each in open_shapes]
+        fix = f"materialize(model, {', '.join(map(repr, sizes))})  # any batch size will do"
+        raise TypeError(compose(f"a shape has a number for each size, got {open_shapes[0]!r}", fix=fix)) from error
 
 
 def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:

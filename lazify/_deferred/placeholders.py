@@ -135,10 +135,9 @@ def _requires_grad_(placeholder: Any, requires_grad: bool = True) -> Any:
 
 def _size(placeholder: Any, *_: Any) -> Any:
     """Raise an error: the `size()` of torch would return `(0,)`."""
-    raise ValueError(
-        f"Attempted to use an uninitialized parameter in `{placeholder.torch_class.__name__}.size()`: "
-        "it has no shape yet"
-    )
+    method = f"{placeholder.torch_class.__name__}.size()"
+    headline = f"Attempted to use an uninitialized parameter in `{method}`: it has no shape yet"
+    raise ValueError(compose(headline, fix="materialize(model, input)  # or one call, first"))
 
 
 def _type(placeholder: Any, dtype: Any = None) -> Any:

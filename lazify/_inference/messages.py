@@ -8,10 +8,10 @@ from typing import Any
 
 from lazify._inference.search_problem import Solution
 from lazify._isolation import TrialRun, UncopyableError
-from lazify._nested import all_plain, describe
-from lazify._recipe.binding import NOT_GIVEN
+from lazify._nested import all_plain, describe, tensors
+from lazify._recipe.binding import NOT_GIVEN, to_args_kwargs
 from lazify._recipe.recipe import Recipe
-from lazify._recipe.rules import Axis, Rule, Unknown
+from lazify._recipe.rules import Axis, Computed, Rule
 from lazify.errors import AmbiguousInferenceError, InferenceError, compose, split_fix
 
 __all__ = ["Reason", "ambiguous", "format_values", "not_determined", "unsearchable", "unsolved"]
@@ -38,10 +38,9 @@ def unsolved(recipe: Recipe, names: tuple[str, ...], solution: Solution, call: M
         facts.append((f"tried, {at + 1} of {len(solution.tried)}", f"{format_values(values)}: {_why(run)}"))
     if solution.limit:
         facts.append(("ended", f"after {solution.limit}"))
-    is_ruled = isinstance(recipe.rules[names[0]], Axis)  # by its name: that rule has been tried
-    rule = "axis(n, of='...')" if is_ruled else "axis(1)"
-    give = f"{recipe.display_name}(..., {names[0]}=...)  # or give it"
-    fix = f"{_lazify_call(recipe, names[0], rule)}  # or a function\n{give}"
+    name, is_size = _unsolved_name(names, solution), any(run.built for _, run in solution.tried)
+    give = f"{recipe.display_name}(..., {name}=...)  # or give it"
+    fix = f"{_lazify_call(recipe, name, _possible_rule(recipe, name, is_size, call))}  # or what it is\n{give}"
     return InferenceError(compose(f"no value of {', '.join(names)} lets the call of {wrapped} pass", facts, fix))
 
 
@@ -55,7 +54,8 @@ def ambiguous(
     facts.append(("passes", format_values(values)))
     facts += [("passes", format_values(other)) for other in _unequal(solution.open.values(), values)]
     arguments = {**given, **{name: values[name] for name in solution.open}}
-    shown = ", ".join(f"{name}={value!r}" if all_plain([value]) else f"{name}=..." for name, value in arguments.items())
+    args, kwargs = to_args_kwargs(recipe.signature, arguments)
+    shown = ", ".join([*map(_shown, args), *(f"{name}={_shown(value)}" for name, value in kwargs.items())])
     return AmbiguousInferenceError(
         compose(
             f"the call leaves {names} of {recipe.wrapped.__name__} open: give {_pronoun(solution.open)}",
@@ -63,6 +63,10 @@ def ambiguous(
             f"{recipe.display_name}({shown})  # or another value",
         )
     )
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if all_plain([value]) else "..."
 
 
 def _pronoun(names: Any) -> str:
@@ -88,11 +92,50 @@ def _facts(recipe: Recipe, call: Mapping[str, Any]) -> list[tuple[str, object]]:
     return [("forward", f"{recipe.wrapped.__name__}.forward{recipe.forward}"), ("called with", _called_with(call))]
 
 
-def _lazify_call(recipe: Recipe, name: str, rule: str = "axis(1)") -> str:
+def _unsolved_name(names: tuple[str, ...], solution: Solution) -> str:
+    """The parameter that stands in the way: the first of which the runs that came furthest have several values."""
+    furthest = max((run.progress for _, run in solution.tried), default=None)
+    tried = [values for values, run in solution.tried if run.progress == furthest]
+    varied = (name for name in names if any(values[name] != tried[0][name] for values in tried))
+    return next(varied, names[0])
+
+
+def _possible_rule(recipe: Recipe, name: str, is_size: bool, call: Mapping[str, Any]) -> str:
+    """The source of a rule where trial runs found nothing: a size that no input has is computed from one."""
+    inputs = _inputs(call)
+    if is_size and len(inputs) > 1:
+        return _untried_rule(recipe.rules[name], call) or "axis(1)"
+    return f"lambda {inputs[0]}: {inputs[0]}.shape[1]" if is_size and inputs else f"lambda {', '.join(inputs[:1])}: ..."
+
+
+def _untried_rule(rule: Rule, call: Mapping[str, Any]) -> str | None:
+    """The source of a rule for a size that another rule does not give; None where the call has no other input."""
+    inputs = _inputs(call)
+    if not isinstance(rule, Axis):
+        return str(Axis(1, of=inputs[0] if len(inputs) > 1 else None))
+    read = rule.of or next(iter(inputs), None)
+    other = next((each for each in [*inputs[1:], *inputs[:1]] if each != read), None)
+    return None if other is None else str(Axis(rule.dim, of=other))
+
+
+def _inputs(call: Mapping[str, Any]) -> list[str]:
+    """The arguments of a call that hold tensors."""
+    return [name for name, value in call.items() if name != "self" and next(tensors(value), None) is not None]
+
+
+def _lazify_call(recipe: Recipe, name: str, rule: str) -> str:
     """The call of `lazify` that keeps what is inferred, with a rule for `name`."""
-    rules = {each: str(rule) for each, rule in recipe.rules.items() if isinstance(rule, Axis) and each != name}
-    rules[name] = rule
+    others = {each: _source(other) for each, other in recipe.rules.items() if each not in recipe.defaulted}
+    rules = {each: source for each, source in others.items() if each != name} | {name: rule}
     return f"lazify({recipe.wrapped.__name__}, exclude={{{', '.join(f'{n!r}: {r}' for n, r in rules.items())}}})"
+
+
+def _source(rule: Rule) -> str:
+    """The source of a rule; None, for which lazify finds a rule, where it has none."""
+    if isinstance(rule, Axis):
+        return str(rule)
+    name = getattr(rule.function, "__name__", "") if isinstance(rule, Computed) else ""
+    return name if name.isidentifier() else "None"
 
 
 def unsearchable(recipe: Recipe, names: tuple[str, ...], failure: Exception | None) -> InferenceError | None:
@@ -120,10 +163,8 @@ def not_determined(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: 
     """The message. A rule that raised knows best what fixes it, if it says so."""
     wrapped = recipe.wrapped.__name__
     text, fix = split_fix(reason.text)
-    advice = {
-        Unknown: f"lazify({wrapped}, exclude={{{name!r}: axis(1)}})  # or axis(n, of=...), or a function",
-        Axis: f"lazify({wrapped}, exclude={{{name!r}: axis(n, of='...')}})  # another argument of forward",
-    }.get(type(rule), f"lazify({wrapped}, exclude={{{name!r}: axis(n)}})")
+    other, give = _untried_rule(rule, call), f"{recipe.display_name}(..., {name}=...)"
+    advice = other and f"{_lazify_call(recipe, name, other)}  # or a function\n{give}  # or give it"
     return InferenceError(
         compose(
             f"the call does not determine {name!r} of {wrapped}",
@@ -133,6 +174,6 @@ def not_determined(recipe: Recipe, name: str, rule: Rule, reason: Reason, call: 
                 ("called with", _called_with(call)),
                 ("tried", f"{rule}: {text}"),
             ],
-            fix or f"{advice}\n{recipe.display_name}(..., {name}=...)  # or give it",
+            fix or advice or f"{give}  # give it",
         )
     )

@@ -121,12 +121,17 @@ def _rules_sentence(recipe: Recipe) -> str:
 def instance_text(state: LazyState) -> str:
     """`repr` of a lazy instance: the arguments of the user, and a question mark for each inferred one."""
     recipe = state.recipe
-    names = dict.fromkeys([*recipe.original_signature.parameters, *recipe.extra_parameters, *recipe.rules])
-    parts = [
-        f"{name}={state.given[name]!r}" if name in state.given else f"{name}=?"
-        for name in names
-        if name in state.given or (name in recipe.rules and name not in recipe.defaulted)
-    ]
+    parts = []
+    for name in dict.fromkeys([*recipe.original_signature.parameters, *recipe.extra_parameters, *recipe.rules]):
+        p = recipe.original_signature.parameters.get(name)
+        if p is not None and p.kind is p.VAR_KEYWORD:
+            parts += [f"{keyword}={value!r}" for keyword, value in state.given.get(name, {}).items()]
+        elif p is not None and p.kind is p.VAR_POSITIONAL:
+            parts += map(repr, state.given.get(name, ()))
+        elif name in state.given:
+            parts.append(f"{name}={state.given[name]!r}")
+        elif name in recipe.rules and name not in recipe.defaulted:
+            parts.append(f"{name}=?")
     return f"{recipe.name}({', '.join(parts)})"
 
 

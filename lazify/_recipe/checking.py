@@ -113,13 +113,17 @@ def _check_name(wrapped: type, name: str, signature: Signature) -> None:
     )
 
 
-def nothing_to_infer(wrapped: type, signature: Signature) -> DefinitionError:
+def nothing_to_infer(wrapped: type, options: Options, signature: Signature) -> DefinitionError:
     """The exception for a class none of whose parameters has a rule."""
     name = wrapped.__name__
     headline = f"no parameter of {name} is known to follow from its input"
-    fix = f"lazify({name}, exclude=['...'])  # name those that the input determines"
+    one = next(iter(signature.parameters), "")
+    fix = f"lazify({name}, exclude={{{one!r}: lambda x: ...}})  # what follows from x, an argument of forward"
     if wrapped.__module__.startswith("torch.nn.modules.") or not signature.parameters:
         headline, fix = f"{headline}: there is nothing to infer", f"{name}(...)  # as it is"
+    elif options == ():
+        headline = f"no parameter of {name} is named: exclude is empty"
+        fix = f"lazify({name}, exclude=[{one!r}])  # for one, or lazify({name})"
     return DefinitionError(compose(headline, [("constructor", f"{name}{signature}")], fix))
 
 

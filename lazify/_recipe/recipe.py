@@ -232,7 +232,7 @@ def choose_rules(
     """
     names = (*sizes.dropped, *sizes.optional, *sizes.defaulted)
     if not names:
-        raise nothing_to_infer(wrapped, signature)
+        raise nothing_to_infer(wrapped, options, signature)
     parameters, named = signature.parameters, dict(options) if isinstance(options, tuple) else {}
     row = table_row(wrapped, forward.parameters)
     table = {} if row is None else {**row.inferred, **(row.named or {})}

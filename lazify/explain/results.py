@@ -128,7 +128,8 @@ class ExplainedModel:
     def code(self) -> str:
         """Python code that constructs each materialized module with explicit arguments, without lazify.
 
-        The code assigns a dict `modules` from paths to modules with the same parameter shapes.
+        The code assigns a dict `modules` from paths to modules with the same parameter shapes. Those that are still
+        lazy are named in comments.
 
         >>> import torch
         >>> from lazify.api import lazify
@@ -143,7 +144,10 @@ class ExplainedModel:
         }
         """
         writer = CodeWriter()
-        entries = [_code_entry(module, writer) for module in self.modules if not module.lazy]
+        entries = [
+            f"    # {module.path!r}: {module.class_name} is still lazy" if module.lazy else _code_entry(module, writer)
+            for module in self.modules
+        ]
         return "\n".join([*writer.import_lines(), "", "modules = {", *entries, "}"])
 
 
