@@ -1,4 +1,6 @@
 # Made by: python -m lazify stub lazify.nn
+MYPY: bool
+assert MYPY
 import collections.abc
 import torch
 import torch.nn.modules.activation

@@ -40,9 +40,11 @@ class LazyInstance(RecordsOperations):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse subclasses of lazy classes, and skip `__init_subclass__` of the wrapped class (registries).
 
-        A lazy class that was pickled by value gets its recipe later; it has the bases of a lazy class.
+        A lazy class that was pickled by value gets its recipe later; it has the bases of a lazy class. A subclass of
+        which a metaclass of its own makes the instances (by gin, to configure a class) may make them of the lazy class.
         """
-        if RECIPE not in cls.__dict__ and LazyInstance not in cls.__bases__:
+        makes_others = type(cls).__call__ is not type(cls.__base__).__call__
+        if RECIPE not in cls.__dict__ and LazyInstance not in cls.__bases__ and not makes_others:
             wrapped = getattr(cls, RECIPE).wrapped.__name__
             raise DefinitionError(
                 compose(

@@ -44,8 +44,8 @@ _FEATURES = re.compile(
 _CHOSEN = re.compile(
     r"(.*_)?out(put)?s?(_?(c|chs?|chns|channels?|chans?|features?|feats?|dims?|size|planes|filters|maps|nc|d|units|neurons))?"
     r"|.*_out|c_?out|dim_?out|o_?dim"
-    r"|.*class(es)?(_?(num|count|n))?|.*vocab.*|(n|num)_?(labels?|tags?|categories|targets?|tokens?|words|chars|symbols)"
-    r"|(n|num)_?(embeddings|actions?|entities|relations|items|users|units|neurons)|labels"
+    r"|.*class(es)?(_?(num|count|n))?|.*vocab.*|(n|num)_?(labels?|tags?|categories|targets?|tokens?)"
+    r"|(n|num)_?(embeddings|actions?|units|neurons)|labels"
     r"|(.*_)?(hidden|inner|mlp|ffn?|feed_?forward|latent|bottleneck|code|proj|projection|head)s?"
     r"(_(c|ch|channels?|chans|features|feats|dims?|size|planes|width|units))?|dim_feedforward|n_?hid|num_hiddens|nhidden"
 )

@@ -1,4 +1,6 @@
 # Made by: python -m lazify stub lazify.layers.depth_sep_conv
+MYPY: bool
+assert MYPY
 import collections.abc
 import lazify.layers as _lazify_layers
 import torch

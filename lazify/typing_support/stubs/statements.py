@@ -39,6 +39,9 @@ __all__ = ["stub"]
 
 #: Statements that a stub has as they are: `__all__ += [...]`, `type X = ...`.
 COPIED_STATEMENTS: tuple[type, ...] = (ast.AugAssign, getattr(ast, "TypeAlias", ast.AugAssign))
+#: mypy takes `MYPY` for true, and pyright does not know. Libraries that read stubs while they run (jsonargparse does,
+#: with typeshed_client) take it for false, and read no further: the classes themselves tell them more.
+ONLY_FOR_TYPE_CHECKERS = "MYPY: bool\nassert MYPY\n"
 
 
 def stub(module: ModuleType) -> str:
@@ -49,7 +52,7 @@ def stub(module: ModuleType) -> str:
     """
     writer = _StatementWriter(module)
     body = list(writer.statements(syntax_tree(module).body))
-    header = f"# Made by: python -m lazify stub {module.__name__}\n"
+    header = f"# Made by: python -m lazify stub {module.__name__}\n{ONLY_FOR_TYPE_CHECKERS}"
     imports = map(statement, sorted({*writer.annotations.imports, "import typing"}))
     return header + "\n".join(ast.unparse(ast.fix_missing_locations(each)) for each in (*imports, *body)) + "\n"
 
