@@ -1,6 +1,6 @@
 # Made by: python -m lazify stub lazify.nn
 MYPY: bool
-assert MYPY
+assert MYPY  # for type checkers: at run time the classes themselves say more
 import collections.abc
 import torch
 import torch.nn.modules.activation

@@ -1,6 +1,6 @@
 # Made by: python -m lazify stub lazify.layers.expansion_reduction
 MYPY: bool
-assert MYPY
+assert MYPY  # for type checkers: at run time the classes themselves say more
 import collections.abc
 import lazify.layers as _lazify_layers
 import torch

@@ -41,7 +41,7 @@ __all__ = ["stub"]
 COPIED_STATEMENTS: tuple[type, ...] = (ast.AugAssign, getattr(ast, "TypeAlias", ast.AugAssign))
 #: mypy takes `MYPY` for true, and pyright does not know. Libraries that read stubs while they run (jsonargparse does,
 #: with typeshed_client) take it for false, and read no further: the classes themselves tell them more.
-ONLY_FOR_TYPE_CHECKERS = "MYPY: bool\nassert MYPY\n"
+ONLY_FOR_TYPE_CHECKERS = "MYPY: bool\nassert MYPY  # for type checkers: at run time the classes themselves say more\n"
 
 
 def stub(module: ModuleType) -> str:
