@@ -1,5 +1,5 @@
 # Made by: python -m lazify stub lazify.layers.expansion_reduction
-MYPY: bool
+MYPY: bool = True
 assert MYPY  # for type checkers: at run time the classes themselves say more
 import collections.abc
 import lazify.layers as _lazify_layers

@@ -40,8 +40,11 @@ __all__ = ["stub"]
 #: Statements that a stub has as they are: `__all__ += [...]`, `type X = ...`.
 COPIED_STATEMENTS: tuple[type, ...] = (ast.AugAssign, getattr(ast, "TypeAlias", ast.AugAssign))
 #: mypy takes `MYPY` for true, and pyright does not know. Libraries that read stubs while they run (jsonargparse does,
-#: with typeshed_client) take it for false, and read no further: the classes themselves tell them more.
-ONLY_FOR_TYPE_CHECKERS = "MYPY: bool\nassert MYPY  # for type checkers: at run time the classes themselves say more\n"
+#: with typeshed_client) take it for false, and read no further: the classes themselves tell them more. Libraries that
+#: run stubs (pdoc) need a value.
+ONLY_FOR_TYPE_CHECKERS = (
+    "MYPY: bool = True\nassert MYPY  # for type checkers: at run time the classes themselves say more\n"
+)
 
 
 def stub(module: ModuleType) -> str:
