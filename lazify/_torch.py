@@ -120,22 +120,18 @@ COMPILED_CALL = "_compiled_call_impl"
 #: Dynamo takes a module with this attribute for lazy, and calls its `_infer_parameters` before tracing it. (From 2.14
 #: only where the attribute is not None.)
 DYNAMO_HOOK = "_initialize_hook"
-
 #: What `register_module_forward_pre_hook` fills: hooks that may change the arguments of any call.
 GLOBAL_PRE_HOOKS: dict[int, Any] = _private("torch.nn.modules.module._global_forward_pre_hooks")
-
 #: The dicts of hooks that see every module of the process.
 GLOBAL_HOOKS: tuple[dict[int, Any], ...] = tuple(
     _private(f"torch.nn.modules.module._global_{kind}_hooks")
-    for kind in """
-        forward_pre forward backward_pre backward buffer_registration module_registration parameter_registration
-    """.split()
+    for kind in """forward_pre forward backward_pre backward
+        buffer_registration module_registration parameter_registration""".split()
 )
 
 #: The code of `torch.jit.trace` that reads the parameters of a module.
 _traced_module = _private("torch.jit._trace.TracedModule.__init__")
 JIT_TRACES = None if isinstance(_traced_module, _Missing) else inspect.unwrap(_traced_module).__code__
-
 #: `nn.Module.__call__`, while nothing has exchanged it.
 MODULE_CALL = torch.nn.Module.__call__
 
@@ -150,7 +146,6 @@ def methods_of_modules(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
 
 #: () -> bool, over all device types at once.
 any_autocast = _private("torch._C._is_any_autocast_enabled")
-
 #: () -> how many function modes there are; a default device is one.
 function_modes = _private("torch._C._len_torch_function_stack")
 
@@ -181,14 +176,11 @@ def _pairs() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None]]]:
 
 #: What `torch.backends` and functions beside it set: (getter, setter) of each.
 BACKEND_SETTINGS = tuple(_pairs())
-
 #: What `torch.set_printoptions` changes.
 PRINT_OPTIONS = _private("torch._tensor_str.PRINT_OPTS")
-
 #: Take the innermost function mode off this thread's stack, and put one on.
 pop_function_mode = _private("torch._C._pop_torch_function_stack")
 push_function_mode = _private("torch._C._push_on_torch_function_stack")
-
 #: () -> a context in which neither function modes nor tensor subclasses are asked.
 no_torch_function = _private("torch._C.DisableTorchFunction")
 
@@ -290,25 +282,33 @@ def is_fx_tracing(*arguments: Any) -> bool:
     return torch.nn.Module.__call__ is not MODULE_CALL and any(isinstance(each, torch.fx.Proxy) for each in arguments)
 
 
-def is_made_here(tensor: torch.Tensor) -> bool:
-    """Whether a tensor made now, with nothing said, would be on the device of this one.
+#: Read and set the graph that `torch.jit.trace`, and what builds on it, writes in this thread; None for none.
+tracing_state, set_tracing_state = _private("torch._C._get_tracing_state"), _private("torch._C._set_tracing_state")
+#: () -> how many dispatch modes there are. (What traces before autograd, as `make_fx` can, is a function mode, too.)
+dispatch_modes = _private("torch._C._len_torch_dispatch_stack")
+_mode, _early_mode = _private("torch._C._get_dispatch_mode"), _private("torch._ops._get_dispatch_mode_pre_dispatch")
+_PROXY = _private("torch._C._TorchDispatchModeKey.PROXY")
 
-    A default device is a function mode: without modes it is the CPU, in a fraction of a microsecond.
-    """
+
+def graph_tracer() -> str:
+    """The tracer of torch that writes into a graph what this thread does; empty if there is none."""
+    if tracing_state() is not None:
+        return "torch.jit.trace"
+    return "" if _mode(_PROXY) is None and _early_mode(_PROXY) is None else "make_fx"
+
+
+def is_made_here(tensor: torch.Tensor) -> bool:
+    """Whether a tensor made now, with nothing said, would be on the device of this one (without modes, the CPU)."""
     return tensor.device == default_device() if function_modes() else tensor.is_cpu
 
 
 #: Loggers that report every failed operation on fake tensors as an error.
 FAKE_LOGGERS = ("torch._subclasses.fake_tensor",)
-
 #: Names of the classes of errors that say so.
 NEEDS_VALUES = frozenset(
-    """
-    DataDependentOutputException DynamicOutputShapeException UnsupportedFakeTensorException
-    UnsupportedOperatorException GuardOnDataDependentSymNode
-    """.split()
+    """DataDependentOutputException DynamicOutputShapeException UnsupportedFakeTensorException
+    UnsupportedOperatorException GuardOnDataDependentSymNode""".split()
 )
-
 #: Of errors that have no class of their own.
 _WORDS = (
     "fake tensor",
@@ -335,7 +335,6 @@ def fakes_cannot_follow(error: BaseException) -> bool:
 
 #: What torch does to uninitialized tensors: changes of dtype and device.
 ALLOWED_ON_UNINITIALIZED = _private("torch.nn.UninitializedParameter._allowed_methods")
-
 #: () -> a context in which tensor subclasses are handled as plain tensors.
 without_torch_function = _private("torch._C.DisableTorchFunctionSubclass")
 

@@ -33,14 +33,17 @@ from lazify._torch import (
     COMPILED_CALL,
     GLOBAL_PRE_HOOKS,
     MODULE_CALL,
+    dispatch_modes,
     function_modes,
+    graph_tracer,
     is_fx_tracing,
     saved_tensors_hooks_on,
     skip_dynamo,
+    tracing_state,
 )
 from lazify.errors import InferenceError, NotMaterializedError, compose, shorten_traceback
 
-__all__ = ["call", "materialize_and_call", "materialize_with"]
+__all__ = ["call", "materialize_and_call", "materialize_with", "traced_message"]
 
 logger = logging.getLogger("lazify")
 _NO_KEYWORDS: Mapping[str, Any] = MappingProxyType({})
@@ -98,6 +101,8 @@ def _first_call(module: Any, state: LazyState, args: tuple[Any, ...], kwargs: di
         and contexts_are_neutral()
         and saved_tensors_hooks_on(True) is None
         and call_stack.trial_kind is None
+        and not dispatch_modes()
+        and tracing_state() is None
     )
     if is_simple and (axis := recipe.single_axis) is not None:
         (name, dim, least), shape = axis, args[0].shape
@@ -163,6 +168,8 @@ def _infer_and_run(
     is_simple: bool = False,
 ) -> Any:
     """Attempt with the values that the rules give, or a search if rules are guesses: once for each configuration."""
+    if not is_simple and (tracer := graph_tracer()):  # what draws the parameters would be part of the graph
+        raise NotMaterializedError(traced_message(module, tracer))
     recipe = state.recipe
     try:
         if not recipe.guessed:
@@ -260,6 +267,12 @@ def _run(
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s became %s with %s", state.recipe.name, state.recipe.wrapped.__name__, first.values)
     return result
+
+
+def traced_message(module: nn.Module, tracer: str) -> str:
+    """Text of the error for a tracer of torch that meets a lazy instance."""
+    headline = f"{tracer} needs the real module: this {type(module).__name__} has uninitialized parameters"
+    return compose(headline, fix="materialize(model, input)  # or one call, first")
 
 
 def belongs_to_owner_message(state: LazyState) -> str:

@@ -20,6 +20,8 @@ from lazify._torch import (
     pop_function_mode,
     push_function_mode,
     saved_tensors_hooks_on,
+    set_tracing_state,
+    tracing_state,
     without_default_device,
     without_dispatch_modes,
 )
@@ -49,6 +51,8 @@ def observers_off() -> Iterator[None]:
     with ExitStack() as stack:
         if inside_transform() is not None:
             stack.enter_context(outside_transforms())
+        stack.callback(set_tracing_state, tracing_state())
+        set_tracing_state(None)
         stack.enter_context(without_dispatch_modes())
         stack.enter_context(without_function_modes())
         stack.enter_context(without_default_device())

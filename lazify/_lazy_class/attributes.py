@@ -17,8 +17,9 @@ from torch import nn
 
 from lazify._deferred.preview import CONTENT
 from lazify._deferred.state import STATE_KEY, LazyState, lazy_state
+from lazify._first_call.attempt import traced_message
 from lazify._torch import JIT_TRACES
-from lazify.errors import NotMaterializedError, compose, did_you_mean
+from lazify.errors import NotMaterializedError, did_you_mean
 
 __all__ = [
     "known_names",
@@ -45,12 +46,6 @@ def _missing_attribute_message(module: nn.Module, state: LazyState, name: str) -
     return f"{type(module).__name__} has no attribute {name!r}{hint}" if hint else state.not_known_message(name)
 
 
-def _traced_message(module: Any) -> str:
-    """Text of the error where `torch.jit.trace` looks into a lazy instance."""
-    headline = f"torch.jit.trace needs the real module: this {type(module).__name__} has uninitialized parameters"
-    return compose(headline, fix="materialize(model, input)  # or one call, first")
-
-
 def read_attribute(module: Any, state: LazyState, name: str, caller: FrameType) -> Any:
     """`__getattr__` of a lazy instance, called for attributes that are neither in its `__dict__` nor in its class.
 
@@ -65,7 +60,7 @@ def read_attribute(module: Any, state: LazyState, name: str, caller: FrameType) 
     """
     if name in CONTENT:
         if caller.f_code is JIT_TRACES:
-            raise NotMaterializedError(_traced_message(module))
+            raise NotMaterializedError(traced_message(module, "torch.jit.trace"))
         return vars(state.previewed(module))[name]
     if not (name.startswith("__") and name.endswith("__")):
         attached_to = state.attached()

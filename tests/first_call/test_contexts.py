@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from helpers.first_call import X, draw_anew, pair_of, train_once
 from helpers.hooks import anything
 from helpers.modules import Block, Orthogonal
 from helpers.pairs import in_form
 from helpers.twins import assert_twins
+from lazify import is_lazy, lazify, materialize
+from lazify.errors import NotMaterializedError
 
 
 @contextmanager
@@ -96,3 +99,48 @@ def test_the_default_dtype_at_the_first_call(form: str) -> None:
         torch.set_default_dtype(torch.float32)
     assert_twins(module, twin)
     assert module.linear.weight.dtype == torch.float64
+
+
+class Searched(nn.Module):
+    """A size that only a search finds."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(count, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1))
+
+
+TRACERS: dict[str, Callable[[nn.Module], Any]] = {
+    "jit.trace": lambda module: torch.jit.trace(lambda x: module(x), (X,), check_trace=False),
+    "_get_trace_graph": lambda module: torch.jit._get_trace_graph(module, (X,)),  # torch.onnx.export, fvcore
+    "make_fx": lambda module: make_fx(module)(X),
+    "make_fx pre_dispatch": lambda module: make_fx(module, pre_dispatch=True)(X),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")  # from 2.14
+@pytest.mark.parametrize("tracer", TRACERS)
+def test_no_tracer_writes_the_construction_into_its_graph(tracer: str) -> None:
+    for lazy in (lazify(nn.Linear)(3), lazify(Searched, exclude=["count"])()):
+        for module in (lazy, nn.Sequential(lazy)):
+            with pytest.raises(NotMaterializedError, match=r"needs the real module[\s\S]*materialize\("):
+                TRACERS[tracer](module)
+            assert is_lazy(lazy)
+        assert make_fx(materialize(lazy, X))(X)(X).shape == (len(X), 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")  # from 2.14
+def test_a_tracer_does_not_see_trial_runs() -> None:
+    def asks(x: torch.Tensor) -> torch.Tensor:
+        names.append([name for name, _ in lazify(Searched, exclude=["count"])().named_parameters()])
+        return x + 1
+
+    names: list[list[str]] = []
+    graph = str(torch.jit.trace(asks, (X,), check_trace=False).graph)
+    make_fx(asks)(X)
+    assert names == [["linear.weight", "linear.bias"]] * 2
+    assert graph.count("aten::") == 1, graph

@@ -30,4 +30,4 @@ def test_parameters_before_the_first_call_are_cheap() -> None:
     ran = functions_run(lambda: list(layer.parameters()))
     assert counted(ran) <= 70, ran
     ran = functions_run(lambda: layer(IMAGE))
-    assert counted(ran) <= 90, ran
+    assert counted(ran) <= 91, ran

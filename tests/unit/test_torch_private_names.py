@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.modules import module as torch_module
 from torch.utils.checkpoint import checkpoint
 
@@ -61,6 +62,32 @@ def test_is_made_here():
     with torch.device("meta"):
         assert _torch.is_made_here(meta)
         assert not _torch.is_made_here(cpu)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")  # from 2.14
+def test_tracers_are_told_and_switched_off():
+    def seen(x):
+        found.append(_torch.graph_tracer())
+        return x + 1
+
+    found = []
+    assert _torch.graph_tracer() == ""
+    torch.jit.trace(seen, (torch.ones(2),), check_trace=False)
+    for pre_dispatch in (False, True):
+        make_fx(seen, pre_dispatch=pre_dispatch)(torch.ones(2))
+    assert found == ["torch.jit.trace", "make_fx", "make_fx"]
+
+    def off(x):
+        state = _torch.tracing_state()
+        _torch.set_tracing_state(None)
+        y = seen(x).exp()
+        _torch.set_tracing_state(state)
+        return x + y
+
+    traced = torch.jit.trace(off, (torch.ones(2),), check_trace=False)
+    assert found[-1] == ""
+    assert "exp" not in str(traced.graph)
 
 
 def test_function_modes():
