@@ -242,6 +242,7 @@ def _hooks_on_without_showing(ignore_is_tracing: bool) -> tuple[()] | None:
 
 
 _of_autograd = getattr(torch._C, "_autograd", None)
+HigherOrderOperator = _private("torch._ops.HigherOrderOperator")
 #: (True) -> the innermost pair of `saved_tensors_hooks` of this thread, or None.
 saved_tensors_hooks_on: Any = getattr(_of_autograd, "_top_saved_tensors_default_hooks", _hooks_on_without_showing)
 
@@ -304,34 +305,6 @@ def is_made_here(tensor: torch.Tensor) -> bool:
 
 #: Loggers that report every failed operation on fake tensors as an error.
 FAKE_LOGGERS = ("torch._subclasses.fake_tensor",)
-#: Names of the classes of errors that say so.
-NEEDS_VALUES = frozenset(
-    """DataDependentOutputException DynamicOutputShapeException UnsupportedFakeTensorException
-    UnsupportedOperatorException GuardOnDataDependentSymNode""".split()
-)
-#: Of errors that have no class of their own.
-_WORDS = (
-    "fake tensor",
-    "FakeTensor",
-    "FunctionMode",
-    "Cannot access data pointer",
-    "its data is not allocated yet",
-    "no fake impl",
-    "Could not run '",
-    "is not supported for tensor subclasses",  # `numpy()`
-    "Couldn't swap",  # a conversion of a parameter to which code has a weak reference
-    "'NoneType' object has no attribute 'create_unbacked_symint'",  # `tolist()`, `unique()` before 2.5
-)
-
-
-def fakes_cannot_follow(error: BaseException) -> bool:
-    """Whether a run on fake tensors failed only because values, not shapes, decide how it goes on."""
-    if isinstance(error, RecursionError):  # operations on sparse fakes call each other
-        return True
-    if any(cls.__name__ in NEEDS_VALUES for cls in type(error).__mro__):
-        return True
-    return any(words in str(error) for words in _WORDS)
-
 
 #: What torch does to uninitialized tensors: changes of dtype and device.
 ALLOWED_ON_UNINITIALIZED = _private("torch.nn.UninitializedParameter._allowed_methods")
@@ -354,6 +327,29 @@ def without_symbolic_sizes(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     with FakeMode():
         return torch.empty([int(size) for size in tensor.shape], dtype=tensor.dtype, device=tensor.device)
+
+
+@contextmanager
+def without_compiling() -> Iterator[None]:
+    """Functions that `torch.compile` made run as they were written, and Dynamo takes note of no code.
+
+    (Else it notes, for good, that code which ran in a dispatch mode is not to be compiled.)
+    """
+    dynamo = _private("torch._dynamo.eval_frame")
+    if hasattr(dynamo, "_stance"):
+        name, made = "_stance", dynamo.DynamoStance("force_eager")
+    else:  # before 2.6
+        name, made = (
+            "set_eval_frame",
+            functools.partial(lambda function, callback: function(None), dynamo.set_eval_frame),
+        )
+    before = getattr(dynamo, name)
+    setattr(dynamo, name, made)
+    try:
+        yield
+    finally:
+        if getattr(dynamo, name) is made:  # else another thread has set it
+            setattr(dynamo, name, before)
 
 
 _eval_frame = _private("torch._C._dynamo.eval_frame")

@@ -13,7 +13,7 @@ import dataclasses
 import importlib
 import logging
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import nn
@@ -23,22 +23,25 @@ from lazify._deferred.state import lazy_state, next_construction_index
 from lazify._first_call.attempt import materialize_with
 from lazify._first_call.commit_and_rollback import Completed, Plan, TrialKind, call_stack, plans_of, trial_run_scope
 from lazify._first_call.equal_modules import Outcomes
-from lazify._isolation import TrialMode, isolated
+from lazify._isolation import TrialMemoryError, TrialMode, fails_for_fakes_alone, isolated
 from lazify._isolation.copies import copied
 from lazify._isolation.disposal import dispose
 from lazify._isolation.fake_tensors import TrialFunctions
+from lazify._isolation.limits import memory_limit
 from lazify._isolation.trial import real_trial
 from lazify._isolation.waiting import call_to_the_end
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import children
 from lazify._recipe.construction import neutral_contexts
-from lazify._torch import default_device, fakes_cannot_follow
+from lazify._torch import default_device
 from lazify.errors import InferenceError, compose, shorten_traceback
 
 __all__ = ["materialize"]
 
 logger = logging.getLogger("lazify")
 M = TypeVar("M", bound=nn.Module)
+#: What a trial run finds: plans, and the lazy modules that the call does not reach, with their paths.
+_Found: TypeAlias = "tuple[list[Plan], list[tuple[str, nn.Module]]]"
 
 
 def materialize(
@@ -114,7 +117,7 @@ def _not_reached(unreached: list[tuple[str, nn.Module]]) -> InferenceError:
 # The trial run
 
 
-def _found_for_shapes(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+def _found_for_shapes(model: nn.Module, args: Any, kwargs: Any) -> _Found:
     """The same as `_found`; where no argument is a tensor or a `torch.Size`, tuples of sizes are tried as shapes."""
     has_tensors = any(isinstance(each, (torch.Tensor, torch.Size)) for each in (*args, *kwargs.values()))
     if has_tensors or not any(map(_is_plain_shape, args)):
@@ -155,32 +158,54 @@ def _refuse_open_shapes(args: Any, error: Exception) -> None:
         raise TypeError(compose(f"a shape has a number for each size, got {open_shapes[0]!r}", fix=fix)) from error
 
 
-def _found(model: nn.Module, args: Any, kwargs: Any) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+def _found(model: nn.Module, args: Any, kwargs: Any) -> _Found:
     """The plans, and the lazy modules that the call does not reach."""
     paths = {id(module): path for path, module in walk(model)}
-    outcomes = Outcomes()
     try:
         try:
-            return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.ON_FAKES, outcomes)
-        except Exception:
-            if not outcomes.were_used:
-                raise
-            return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.ON_FAKES)
+            return _found_on_fakes(model, args, kwargs)
+        except InferenceError:
+            raise
+        except Exception as error:
+            return _found_for_real(model, args, kwargs, error)
     except InferenceError as error:
         if not (path := paths.get(id(error.module))):
             raise
         headline, *facts = str(error).splitlines()
         raise type(error)("\n".join([f"{headline}, at {path!r} in the model", *facts])) from error
-    except Exception as error:
-        if not fakes_cannot_follow(error):
+
+
+def _found_on_fakes(model: nn.Module, args: Any, kwargs: Any) -> _Found:
+    outcomes = Outcomes()
+    try:
+        return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.ON_FAKES, outcomes)
+    except Exception:
+        if not outcomes.were_used:
             raise
-        logger.info("the forward of %s depends on values (%s): it runs once for real", type(model).__name__, error)
-    return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.FOR_REAL)
+    return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.ON_FAKES)
+
+
+def _found_for_real(model: nn.Module, args: Any, kwargs: Any, error: Exception) -> _Found:
+    """By a run on real tensors, where one on fakes failed with this error: code may ask for what fakes do not have.
+
+    Where it is not known to do so, the run may only take little memory, and the error stands if that is not enough.
+    """
+    limit = None if fails_for_fakes_alone(error) else memory_limit(0)
+    logger.info("the forward of %s fails on fakes (%s): it runs once for real", type(model).__name__, error)
+    try:
+        return contextvars.copy_context().run(_trial_run, model, args, kwargs, TrialKind.FOR_REAL, limit=limit)
+    except TrialMemoryError:
+        raise error from None
 
 
 def _trial_run(
-    model: nn.Module, args: Any, kwargs: Any, how: TrialKind, outcomes: Outcomes | None = None
-) -> tuple[list[Plan], list[tuple[str, nn.Module]]]:
+    model: nn.Module,
+    args: Any,
+    kwargs: Any,
+    how: TrialKind,
+    outcomes: Outcomes | None = None,
+    limit: int | None = None,
+) -> _Found:
     """One call of the model, on fakes or in eval mode on real tensors, of which nothing is left."""
     calls = Completed()
     device, default = _device_of(model), default_device()
@@ -189,7 +214,7 @@ def _trial_run(
     with trial_run_scope(how, calls), isolated(list(_real_modules(model)), _code_of(model), args, kwargs) as snapshot:
         try:
             fakes = TrialMode(None, device, outcomes) if how is TrialKind.ON_FAKES else None
-            with neutral_contexts(None if default.type == "cpu" else default), fakes or real_trial():
+            with neutral_contexts(None if default.type == "cpu" else default), fakes or real_trial(limit):
                 copies = copied((args, kwargs), fakes, replaced=_stand_ins((args, kwargs), device))
                 _call(model, copies, fakes)
             unreached = [(path, module) for path, module in walk(model) if lazy_state(module) is not None]

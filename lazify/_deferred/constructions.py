@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
+from torch.jit import ScriptModule
 
 from lazify._deferred.agreement import Agreement
 from lazify._deferred.operation_table import RecordsOperations
@@ -66,10 +67,11 @@ def compare_constructions(recipe: Recipe, given: Mapping[str, Any]) -> ComparedC
     """Build the module on fakes with several values of the unknown parameters, and compare.
 
     Raises:
-        NotMaterializedError: if names of tensors or submodules depend on these values.
+        NotMaterializedError: if names of tensors or submodules depend on these values, or are those of TorchScript.
     """
     names = unknown_names(recipe, given)
     values, module, sources = first_construction(recipe, given, names)
+    _refuse_compiled(recipe, names, module, sources)
     tensor_names, agreement = _tensor_names(module), Agreement(module, sources)
     shared: set[int] = set()
     varied: set[str] = set()
@@ -215,11 +217,21 @@ def _numbers_in_code(recipe: Recipe) -> list[int]:
     return sorted({n for n in _numbers(list(constants)) if 1 < n < 3 * LARGE}, reverse=True)[:MOST_LIMITS]
 
 
-def _names_unknown_error(recipe: Recipe, names: list[str], lines: list[tuple[str, str]]) -> NotMaterializedError:
+def _refuse_compiled(recipe: Recipe, names: list[str], module: nn.Module, sources: CopySources) -> None:
+    """Refuse a module that the constructor has made into TorchScript: nothing in it can be replaced."""
+    compiled = [path for path, each in walk(module) if isinstance(each, ScriptModule) and id(each) not in sources]
+    if compiled:
+        raise _names_unknown_error(recipe, names, [], f"{compiled[0]!r} is a module of TorchScript")
+
+
+def _names_unknown_error(
+    recipe: Recipe, names: list[str], lines: list[tuple[str, str]], why: str = ""
+) -> NotMaterializedError:
     given = f"{recipe.display_name}(..., {'=..., '.join(names)}=...)"
+    why = why or f"which there are depends on {', '.join(names)}"
     return NotMaterializedError(
         compose(
-            f"the parameters of this {recipe.name} are not known yet: which there are depends on {', '.join(names)}",
+            f"the parameters of this {recipe.name} are not known yet: {why}",
             lines,
             f"materialize(model, input)  # or one call, first\n{given}  # or give them",
         )

@@ -95,21 +95,34 @@ def investigate(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner) -
     names = tuple(n for n in recipe.rules if n not in given and n not in by_rule and n not in missing)
     required = tuple(name for name in names if name not in recipe.defaulted)
     runner.given = {**given, **by_rule}
+    problems = [_problem(recipe, each, guesses, call) for each in dict.fromkeys((required, names))]
     whole = Budget(ALL_RUNS, ALL_SECONDS)
-    problem = _problem(recipe, required, guesses, call)
-    solution = solve(runner, problem, whole)
-    if solution.values is None and required != names:
-        problem = _problem(recipe, names, guesses, call)
+    problem, solution = _solved(recipe, runner, problems, whole)
+    again = None if solution.values is not None else _furthest_on_real_tensors(runner, solution)
+    if again is not None and again.progress > max(run.progress for _, run in solution.tried) and not solution.limit:
+        runner.real = True  # code looks at the address of a tensor, or at its exact class
+        problem, solution = _solved(recipe, runner, problems, whole)
+    if solution.values is None:
+        raise _failure(recipe, names, solution, call, None if again is None else again.error)
+    return Findings(call, by_rule, problem, solution)
+
+
+def _solved(recipe: Recipe, runner: TrialRunner, problems: list[Problem], whole: Budget) -> tuple[Problem, Solution]:
+    """The first of the problems that is solved, with its solution; else the last one, with what was tried.
+
+    Lists of unknown sizes are solved entry by entry, and what has a default may keep it.
+    """
+    for problem in problems:
         solution = solve(runner, problem, whole)
-    if solution.values is None and len(problem.sequences) == 1 and not solution.limit:
+        if solution.values is not None:
+            return problem, solution
+    if len(problem.sequences) == 1 and not solution.limit:
         annotation = recipe.original_signature.parameters[next(iter(problem.sequences))].annotation
         kind = tuple if "tuple" in str(annotation).lower() else list
         solution = solve_entries(runner, problem, kind, whole) or solution
     if solution.values is None:
-        solution = _with_defaults(recipe, runner, names) or solution
-    if solution.values is None:
-        raise _failure(recipe, runner, names, solution, call)
-    return Findings(call, by_rule, problem, solution)
+        solution = _with_defaults(recipe, runner, problem.names) or solution
+    return problem, solution
 
 
 def _with_defaults(recipe: Recipe, runner: TrialRunner, names: tuple[str, ...]) -> Solution | None:
@@ -152,38 +165,43 @@ def _defaults(recipe: Recipe, names: Any) -> dict[str, Any]:
 
 
 def _failure(
-    recipe: Recipe, runner: TrialRunner, names: tuple[str, ...], solution: Solution, call: Mapping[str, Any]
+    recipe: Recipe, names: tuple[str, ...], solution: Solution, call: Mapping[str, Any], furthest: Exception | None
 ) -> Exception:
     """The error of a search that found nothing: that of the call itself, if it is the same with every value."""
-    failed = [each for each in solution.tried if each[1].error is not None]
-    furthest = _as_on_real_tensors(runner, *max(failed, key=lambda each: each[1].progress)) if failed else None
     untried = unsearchable(recipe, names, furthest)
     error = untried or unsolved(recipe, names, solution, call)
     error.furthest = furthest
-    if furthest is not None and untried is None and _all_alike(solution):
+    called = [run for _, run in solution.tried if run.built]
+    if furthest is not None and untried is None and _are_alike(called) and not solution.limit:
         if hasattr(furthest, "add_note"):  # from Python 3.11 on
-            furthest.add_note(
-                f"lazify tried {len(failed)} values of {', '.join(names)}, and each call failed like this"
-            )
+            tried = f"lazify tried {len(solution.tried)} values of {', '.join(names)}"
+            furthest.add_note(f"{tried}, and each call failed like this")
         furthest.__cause__ = error
         return furthest
     error.__cause__ = furthest
     return error
 
 
-def _as_on_real_tensors(runner: TrialRunner, values: Mapping[str, Any], run: TrialRun) -> Exception | None:
-    """The error of a run on fakes, as the same call raises it on real tensors: in the words of its kernels."""
-    if runner.real or not run.built or isinstance(run.error, UncopyableError):
-        return run.error
-    error = replace(runner, real=True)(values).error
-    return run.error if error is None or isinstance(error, (TrialMemoryError, UncopyableError)) else error
+def _furthest_on_real_tensors(runner: TrialRunner, solution: Solution) -> TrialRun | None:
+    """The failed run that came furthest, once more on real tensors if it was on fakes: kernels have other words.
+
+    Not where a constructor refuses some values: it may be about to take more memory than there is.
+    """
+    failed = [each for each in solution.tried if each[1].error is not None]
+    if not failed:
+        return None
+    values, run = max(failed, key=lambda each: each[1].progress)
+    with_numbers = [each for tried, each in failed if all(isinstance(value, int) for value in tried.values())]
+    may_run = run.built or _are_alike(with_numbers)
+    if runner.real or not may_run or isinstance(run.error, UncopyableError):
+        return run
+    again = replace(runner, real=True)(values)
+    return run if isinstance(again.error, (TrialMemoryError, UncopyableError)) else again
 
 
-def _all_alike(solution: Solution) -> bool:
-    """Whether the forward fails with the same error whatever the values are: then they are not the reason."""
-    called = [run for _, run in solution.tried if run.built]
-    same = {(type(run.error), str(run.error)) for run in called}
-    return len(called) > 1 and len(same) == 1 and not solution.limit
+def _are_alike(runs: list[TrialRun]) -> bool:
+    """Whether several runs fail with the same error: then the values are not the reason."""
+    return len(runs) > 1 and len({(type(run.error), str(run.error)) for run in runs}) == 1
 
 
 def _values_of_rules(

@@ -4,6 +4,7 @@ In: a constructor, its arguments, a call, values to try. Out: how far the run ca
 """
 
 from lazify._isolation.copies import CopySources, UncopyableError, trial_copy
+from lazify._isolation.errors_of_fakes import fails_for_fakes_alone
 from lazify._isolation.fake_tensors import FailureRecorder, TrialMode
 from lazify._isolation.limits import Budget, TrialMemoryError
 from lazify._isolation.snapshot import Snapshot
@@ -21,6 +22,7 @@ __all__ = [
     "TrialRunner",
     "UncopyableError",
     "construct_on_fakes",
+    "fails_for_fakes_alone",
     "isolated",
     "trial_copy",
 ]

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lazify._isolation.fake_tensors import TrialMode
 from lazify._isolation.limits import TrialMemoryError
 from lazify._nested import tensors
-from lazify._torch import no_torch_function, set_versions, without_dispatch_modes
+from lazify._torch import HigherOrderOperator, no_torch_function, set_versions, without_dispatch_modes
 
 __all__ = ["RealTrialMode"]
 
@@ -32,6 +32,8 @@ class RealTrialMode(TorchDispatchMode):
     it is taken.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self, limit: int | None, copies: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.limit = limit
@@ -47,6 +49,8 @@ class RealTrialMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
+        if isinstance(func, HigherOrderOperator):  # `torch.cond`: branches write to nothing but what they make
+            return func(*args, **kwargs)
         with no_torch_function():
             writes, draws = _writes_and_draws(func)
             if writes:

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazify._isolation.copies import CopySources, copied
 from lazify._isolation.disposal import collect_young, collector_off, dispose, silence
+from lazify._isolation.errors_of_fakes import fails_for_fakes_alone
 from lazify._isolation.fake_tensors import FailureRecorder, TrialFunctions, TrialMode
 from lazify._isolation.imports import imports_are_real
 from lazify._isolation.limits import memory_limit, one_at_a_time
@@ -29,7 +30,7 @@ from lazify._isolation.stand_ins import own_functions
 from lazify._isolation.waiting import call_to_the_end
 from lazify._module_tree import own_tensors, walk
 from lazify._nested import tensors
-from lazify._torch import FakeTensor, fakes_cannot_follow, load_fakes
+from lazify._torch import FakeTensor, load_fakes, without_compiling
 
 __all__ = ["Constructor", "TrialRun", "TrialRunner", "construct_on_fakes", "isolated", "real_trial"]
 
@@ -52,6 +53,7 @@ class TrialRun:
         results: of a call that passed, the shapes of the tensors in its result.
         shapes: of a call that passed, the shapes of the parameters and buffers of the module.
         contents: of a call that passed on real tensors, a hash of the numbers in its result.
+        for_fakes_alone: whether it failed because its tensors are fakes.
     """
 
     error: Exception | None
@@ -62,6 +64,7 @@ class TrialRun:
     results: tuple[tuple[int, ...], ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ()
     contents: int = 0
+    for_fakes_alone: bool = False
 
     @property
     def passed(self) -> bool:
@@ -88,7 +91,7 @@ def isolated(*roots: Any) -> Iterator[Snapshot]:
         load_fakes()
         snapshot = Snapshot(*roots)
         try:
-            with own_functions(), imports_are_real(snapshot):
+            with own_functions(), imports_are_real(snapshot), without_compiling():
                 snapshot.put_stand_ins()
                 yield snapshot
         finally:
@@ -129,11 +132,11 @@ class TrialRunner:
             Exception: what torch raises where values decide, and the arguments of the call are fakes, without values.
         """
         run = self._run(values)
-        if run.error is not None and not self.real and fakes_cannot_follow(run.error):
+        if run.for_fakes_alone and not self.real:
             self.real = True
             run = self._run(values)
-        called_with = tensors((self.args, dict(self.kwargs)))
-        if self.real and run.error is not None and fakes_cannot_follow(run.error) and any(map(_is_fake, called_with)):
+        if run.for_fakes_alone and any(map(_is_fake, tensors((self.args, dict(self.kwargs))))):
+            assert run.error is not None
             raise run.error  # `materialize` then runs the whole model on real tensors
         return run
 
@@ -141,7 +144,7 @@ class TrialRunner:
         return contextvars.copy_context().run(self._run_here, values)
 
     def _run_here(self, values: Mapping[str, Any]) -> TrialRun:
-        recorder, built, failure, passed = FailureRecorder(), False, None, None
+        recorder, built, failure, passed, for_fakes_alone = FailureRecorder(), False, None, None, False
         module = args = kwargs = result = None
         grad = torch.is_grad_enabled()
         with isolated(self.code, self.construct, dict(self.given), self.args, dict(self.kwargs), values) as snapshot:
@@ -164,11 +167,12 @@ class TrialRunner:
                         contents=_contents(result) if self.real else 0,
                     )
             except Exception as error:
-                failure = error
+                failure, for_fakes_alone = error, fails_for_fakes_alone(error)
             dispose((module, args, kwargs, result), failure, snapshot.seen)
             module = args = kwargs = result = None
         if passed is None or failure is not None:
-            return TrialRun(failure, built, recorder.completed, *recorder.failed)
+            where = recorder.failed
+            return TrialRun(failure, built, recorder.completed, *where, for_fakes_alone=for_fakes_alone)
         return passed
 
     def _mode(self) -> Any:
@@ -234,6 +238,8 @@ def _on_the_cpu(given: dict[str, Any], mode: TrialMode | None) -> dict[str, Any]
 class _Operations(TorchDispatchMode):
     """Tells a recorder of each operation that torch dispatches."""
 
+    supports_higher_order_operators = True
+
     def __init__(self, recorder: FailureRecorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.recorder = recorder
@@ -268,7 +274,7 @@ def construct_on_fakes(
 def _constructed(
     construct: Constructor, given: Mapping[str, Any], values: Mapping[str, Any], code: tuple[Any, ...]
 ) -> tuple[nn.Module, CopySources]:
-    failure: Exception | None = None
+    failure, is_over = None, False
     for real in (False, True):
         sources: CopySources = {}
         module = None
@@ -282,9 +288,9 @@ def _constructed(
                 silence(module, snapshot.seen)
                 return module, sources
             except Exception as error:
-                failure = error
+                failure, is_over = error, not fails_for_fakes_alone(error)
             dispose([module], failure, snapshot.seen)
-        if not fakes_cannot_follow(failure):
+        if is_over:
             break
     assert failure is not None
     raise failure

@@ -76,3 +76,25 @@ def test_what_an_applied_function_adds_cannot_be_previewed() -> None:
     assert "only in the module:  extra" in str(caught.value)
     assert is_lazy(lazy)
     assert all(map(is_uninitialized, placeholders))
+
+
+class Scripted(nn.Module):
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(count, 6)
+        self.head = torch.jit.trace(nn.Linear(6, 2), (torch.ones(1, 6),))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.head(self.linear(x.flatten(1)))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")  # from 2.14
+def test_a_module_of_torchscript_has_no_placeholders() -> None:
+    lazy = lazify(Scripted, exclude=["count"])()
+    with pytest.raises(NotMaterializedError, match=r"not known yet: 'head' is a module of TorchScript\nFix:"):
+        list(lazy.parameters())
+    torch.manual_seed(0)
+    eager = Scripted(108)(IMAGES)
+    torch.manual_seed(0)
+    assert torch.equal(lazy.eval()(IMAGES), eager)

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import lazify
 from lazify import _torch
+from lazify._isolation import errors_of_fakes
 
 PACKAGE = Path(lazify.__file__).parent
 
@@ -339,9 +340,9 @@ def test_errors_that_say_that_values_are_needed():
     import torch._subclasses.fake_tensor as fake
     import torch.fx.experimental.symbolic_shapes as symbolic
 
-    for name in _torch.NEEDS_VALUES:
+    for name in errors_of_fakes.NEEDS_VALUES:
         assert hasattr(fake, name) or hasattr(symbolic, name), name
     with _torch.FakeMode(), pytest.raises(Exception, match="nonzero") as caught:
         torch.empty(3).nonzero()
-    assert _torch.fakes_cannot_follow(caught.value)
-    assert not _torch.fakes_cannot_follow(ValueError("mat1 and mat2"))
+    assert errors_of_fakes.fails_for_fakes_alone(caught.value)
+    assert not errors_of_fakes.fails_for_fakes_alone(ValueError("mat1 and mat2"))
