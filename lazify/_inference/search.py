@@ -112,6 +112,7 @@ def _solved(recipe: Recipe, runner: TrialRunner, problems: list[Problem], whole:
 
     Lists of unknown sizes are solved entry by entry, and what has a default may keep it.
     """
+    problem, solution = problems[0], Solution()
     for problem in problems:
         solution = solve(runner, problem, whole)
         if solution.values is not None:
