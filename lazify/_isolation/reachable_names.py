@@ -21,12 +21,39 @@ _NOT_USERS = (
 
 
 def is_users(name: Any) -> bool:
-    """Whether a module of this name is the user's, or of a library that builds modules (timm, monai).
+    """Whether a module of this name is the user's, or of a library that may build modules (timm, monai).
 
     >>> is_users("timm.layers"), is_users("torch.nn"), is_users("collections")
     (True, False, False)
     """
-    return isinstance(name, str) and name.partition(".")[0] not in _NOT_USERS
+    if not isinstance(name, str):
+        return False
+    root = name.partition(".")[0]
+    return root not in _NOT_USERS and root not in _large_without_torch(len(sys.modules))
+
+
+#: An installed package of so many modules, none of which has torch (pandas, matplotlib), holds no part of a model.
+LARGE_PACKAGE = 40
+
+
+@functools.lru_cache(maxsize=8)
+def _large_without_torch(_: int) -> frozenset[str]:
+    """Such packages among the modules that are loaded; they change where the number of these does."""
+    modules: dict[str, list[ModuleType]] = {}
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType):
+            modules.setdefault(name.partition(".")[0], []).append(module)
+    large = {root: each for root, each in modules.items() if len(each) >= LARGE_PACKAGE and root not in _NOT_USERS}
+    return frozenset(root for root, each in large.items() if _is_installed(root) and not any(map(_has_torch, each)))
+
+
+def _is_installed(root: str) -> bool:
+    places = [str(each) for each in getattr(sys.modules.get(root), "__path__", ())]
+    return any("site-packages" in each or "dist-packages" in each for each in places)
+
+
+def _has_torch(module: ModuleType) -> bool:
+    return "torch" in vars(module)
 
 
 #: Libraries of which no object is looked into, and the parts of torch of which objects are.

@@ -6,6 +6,7 @@ import collections
 import functools
 import gc
 import random
+import sys
 import types
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from lazify._isolation import Snapshot
+from lazify._isolation.reachable_names import LARGE_PACKAGE
 from lazify._isolation.snapshot_items import pairs
 
 
@@ -217,6 +219,30 @@ def test_state_of_libraries_is_their_own() -> None:
 
 def _classes_in(snapshot: Snapshot) -> list[type]:
     return [target for restore, target, _ in snapshot._saved if isinstance(target, type)]
+
+
+@pytest.mark.parametrize(
+    ("place", "has_torch", "more", "is_followed"),
+    [("site-packages", False, 0, False), ("site-packages", True, 1, True), ("projects", False, 2, True)],
+)
+def test_code_of_large_installed_packages_without_torch_is_not_followed(
+    place: str, has_torch: bool, more: int, is_followed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class may name a plotting library: what that can reach takes a second to look at."""
+    for number in range(LARGE_PACKAGE + more):
+        name = f"plots.part{number}" if number else "plots"
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setattr(sys.modules["plots"], "__path__", [f"/usr/lib/{place}/plots"], raising=False)
+    monkeypatch.setattr(sys.modules["plots.part1"], "styles", figures := {"a": [1]}, raising=False)
+    if has_torch:
+        monkeypatch.setattr(sys.modules["plots.part2"], "torch", torch, raising=False)
+
+    namespace = vars(sys.modules["plots.part1"])
+    exec("def draw():\n    return styles", namespace)
+    snapshot = Snapshot(namespace["draw"])
+    figures["a"].append(2)
+    snapshot.restore()
+    assert figures == ({"a": [1]} if is_followed else {"a": [1, 2]})
 
 
 def test_a_dict_that_a_garbage_collection_changes() -> None:
