@@ -139,7 +139,10 @@ def _decided(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner, foun
         AmbiguousInferenceError: if it does.
     """
     solution, values = found.solution, dict(found.solution.values or {})
-    undecided = [name for name in solution.open if not _is_decided_by_name(name, values, found, recipe)]
+    decided = {name for name in solution.open if _is_decided_by_name(name, values, found, recipe)}
+    undecided = [name for name in solution.open if name not in decided]
+    if len(undecided) == 1 and any(solution.open[undecided[0]][name] != values[name] for name in decided):
+        undecided = []  # the only other values exchange the two
     if not undecided:
         return values
     defaults = _defaults(recipe, undecided)

@@ -12,7 +12,7 @@ from torch import nn
 
 from lazify._lazy_class.by_value import Restorable, forget_when_pickled, restore
 from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
-from lazify._lazy_class.documentation import class_doc, with_lazy_signature
+from lazify._lazy_class.documentation import class_doc, declares_signature, with_lazy_signature
 from lazify._lazy_class.factory import make_lazy_class, metaclass_for_lazy
 from lazify._lazy_class.instance import LazyInstance
 from lazify._lazy_class.pickling import find_lazy_class
@@ -67,6 +67,8 @@ def _replace_constructors(cls: type[nn.Module], recipe: Recipe) -> None:
             init_lazy(wrapped, self, args, kwargs)
 
     setattr(cls, "__init__", with_lazy_signature(recipe, __init__, recipe.original_init))
+    if declares_signature(cls):
+        setattr(cls, "__signature__", recipe.signature)
     if recipe.original_new is not None:
         _replace_new(cls, recipe)
 

@@ -22,7 +22,7 @@ from lazify._recipe.recipe import Recipe
 from lazify._recipe.signature_reading import ORIGINAL_KEY
 from lazify._torch import skip_dynamo
 
-__all__ = ["class_doc", "instance_html", "instance_text", "with_lazy_signature"]
+__all__ = ["class_doc", "declares_signature", "instance_html", "instance_text", "with_lazy_signature"]
 
 
 def with_lazy_signature(recipe: Recipe, behaviour: Callable[..., Any], original: Callable[..., Any]) -> Any:
@@ -35,6 +35,7 @@ def with_lazy_signature(recipe: Recipe, behaviour: Callable[..., Any], original:
     """
     shown = function_with_signature(recipe.signature_with_self)
     functools.update_wrapper(shown, original, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
+    setattr(shown, "__signature__", recipe.signature_with_self)  # the original may have one of its own
     sentence = _rules_sentence(recipe) if recipe.decorated else ""  # not None: `help` would show that of nn.Module
     shown.__doc__ = original.__doc__ or sentence
     setattr(shown, ORIGINAL_KEY, original)
@@ -42,6 +43,11 @@ def with_lazy_signature(recipe: Recipe, behaviour: Callable[..., Any], original:
     constructor: Any = (_DecoratedConstructor if recipe.decorated else _Constructor)(shown, behaviour)
     constructor._self_name = "__new__" if original is recipe.original_new else "__init__"
     return constructor
+
+
+def declares_signature(cls: type) -> bool:
+    """Whether a class, or a base of it, has a `__signature__`, which `inspect` shows in place of the constructor's."""
+    return any("__signature__" in vars(each) for each in cls.__mro__)
 
 
 class _Constructor(wrapt.FunctionWrapper):  # type: ignore[type-arg]

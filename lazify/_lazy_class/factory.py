@@ -22,7 +22,7 @@ from lazify._first_call.attempt import materialize_and_call
 from lazify._lazy_class.attributes import state_of
 from lazify._lazy_class.by_value import Restorable, restore
 from lazify._lazy_class.constructor import RECIPE, init_lazy, is_original_construction
-from lazify._lazy_class.documentation import class_doc, with_lazy_signature
+from lazify._lazy_class.documentation import class_doc, declares_signature, with_lazy_signature
 from lazify._lazy_class.instance import LazyInstance
 from lazify._lazy_class.pickling import find_lazy_class
 from lazify._recipe.checking import Options
@@ -117,6 +117,8 @@ def _namespace(recipe: Recipe) -> dict[str, Any]:
         namespace["get_extra_state"] = _get_extra_state(wrapped)
     if not recipe.decorated:
         namespace["__init__"] = with_lazy_signature(recipe, init_lazy, recipe.original_init)
+        if declares_signature(wrapped):
+            namespace["__signature__"] = recipe.signature
     if recipe.original_new is not None:
         namespace["__new__"] = with_lazy_signature(recipe, _new, recipe.original_new)
     for name, attribute in class_attributes(wrapped).items():

@@ -122,7 +122,7 @@ def original_function(function: Any) -> Any:
 def _read(init: Callable[..., Any], cls: type) -> Signature:
     """Signature of one `__init__` found on `cls` or on one of its bases."""
     init = original_function(init)
-    signature = call_signature(init)
+    signature = _with_keywords_taken(call_signature(init), init)
     variadic = [p for p in signature.parameters.values() if p.kind in VARIADIC]
     if not variadic:
         return signature
@@ -143,6 +143,20 @@ def _read(init: Callable[..., Any], cls: type) -> Signature:
     if passed is None or target is None:
         return signature
     return _merge(signature, passed, _resolved(_read(target, cls), target)) or signature
+
+
+def _with_keywords_taken(signature: Signature, init: Callable[..., Any]) -> Signature:
+    """Signature with the `**kwargs` of the code, where a `__signature__` that hides them was given to the function.
+
+    fastcore's `delegates` does so. (What passes any arguments on, as decorators do, stands for another function.)
+    """
+    code = getattr(init, "__code__", None)
+    flags = 0 if code is None or "__signature__" not in vars(init) or hasattr(init, "__wrapped__") else code.co_flags
+    if not flags & inspect.CO_VARKEYWORDS or flags & inspect.CO_VARARGS:
+        return signature
+    taken = Parameter(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], Parameter.VAR_KEYWORD)
+    has_keywords = any(each.kind is Parameter.VAR_KEYWORD for each in signature.parameters.values())
+    return signature if has_keywords else signature.replace(parameters=[*signature.parameters.values(), taken])
 
 
 def overloads_in_source(function: Callable[..., Any]) -> list[Callable[..., Any]]:
