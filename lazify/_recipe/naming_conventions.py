@@ -40,6 +40,8 @@ _FEATURES = re.compile(
     r"|n_(features|feats)|normalized_shape|(n_)?in(put)?_?size|num_hiddens|n_embd|width|nfeat|n_mels|n_mel_channels"
     r"|hidden_(features|size|dim|channels)|hidden|embedding_dim|feat|filters|.*_in(put)?_(features|size|dims?|channels)"
 )
+#: Words in the name of a size, of which None as the default says that it need not be given: `seq_len`, `dim_cond`.
+_SIZE_WORDS = re.compile(r"(.*_)?(d|dims?|size|len|length|channels?|chans?|features?|feats?|width|height)(_.*)?")
 #: Names of what the user chooses: outputs, classes, vocabularies, hidden widths.
 _CHOSEN = re.compile(
     r"(.*_)?out(put)?s?(_?(c|chs?|chns|channels?|chans?|features?|feats?|dims?|size|planes|filters|maps|nc|d|units|neurons))?"
@@ -156,7 +158,9 @@ def sizes_of(signature: inspect.Signature, forward: Iterable[str]) -> Sizes:
     arguments, parameters = list(forward), _possible_sizes(signature)
     sides = [p.name for p in parameters if _is_side_input(p.name, arguments)]
     inputs = [p for p in parameters if p.name not in sides and _is_input(p)]
-    dropped = [*sides, *(p.name for p in _required(inputs) or inputs[:1])]
+    others = [p for p in _required(parameters) if not (p in inputs or _is(_CHOSEN, p.name) or _is(_NO_SIZE, p.name))]
+    with_default = [p for p in inputs[:1] if p.default is not None or not others]  # `Block(dim, dim_in=None)`
+    dropped = [*sides, *(p.name for p in _required(inputs) or with_default)]
     weak = [p for p in parameters if p.name not in dropped and not _is(_NO_SIZE, p.name)]
     optional = [p.name for p in _required(weak) if not _is(_CHOSEN, p.name)]
     if not optional and not _required([p for p in parameters if p.name in dropped]):
@@ -197,7 +201,8 @@ def _is_input(p: inspect.Parameter) -> bool:
 def _may_be_refused(p: inspect.Parameter, forward: list[str]) -> bool:
     """Whether a default is that of a size: a number, or None or 0 for a parameter with the name of a size."""
     if p.default is None or p.default == 0:
-        return conventional(p.name, forward) is not None
+        is_named_so = p.default is None and _is(_SIZE_WORDS, p.name) and not _is(_CHOSEN, p.name)
+        return is_named_so or conventional(p.name, forward) is not None
     if isinstance(p.default, (tuple, list)):
         return bool(p.default) and all(type(each) is int for each in p.default)
     return type(p.default) is int and not (_is(_CHOSEN, p.name) and conventional(p.name, forward) is None)

@@ -341,3 +341,27 @@ def test_keywords_that_the_body_reads() -> None:
     module = lazy(3, bias=False)
     assert module(torch.ones(2, 5)).shape == (2, 3)
     assert module.linear.bias is None
+
+
+class Joined(nn.Module):
+    """As a cell of a recurrent network: only the sum of both sizes enters."""
+
+    def __init__(self, input_size: int, state_size: int) -> None:
+        super().__init__()
+        self.sizes = (input_size, state_size)
+        self.linear = nn.Linear(input_size + state_size, 3)
+
+    def forward(self, input: Tensor, state: Tensor) -> Tensor:
+        return self.linear(torch.cat([input, state], -1))
+
+
+class Renamed(Joined):
+    def __init__(self, input_size: int, extra: int) -> None:
+        super().__init__(input_size, extra)
+
+
+@pytest.mark.parametrize("wrapped", [Joined, Renamed])
+def test_sizes_that_are_only_exchanged_are_decided_by_one_name(wrapped: type[nn.Module]) -> None:
+    lazy: Any = lazify(wrapped, exclude=list(inspect.signature(wrapped).parameters))()
+    assert lazy(torch.zeros(2, 5), torch.zeros(2, 7)).shape == (2, 3)
+    assert lazy.sizes == (5, 7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
@@ -274,3 +274,50 @@ def test_lazified_signatures_are_independent_of_each_other() -> None:
     for one, other in _every_pair(list(shown)):
         assert one not in inspect.signature(shown[one]).parameters
         assert other in inspect.signature(shown[one]).parameters
+
+
+class Deep(nn.Module):
+    def __init__(self, in_channels: int, out: int, depth: int = 2, width: int = 4) -> None:
+        super().__init__()
+        sizes = [in_channels, *[width] * (depth - 1), out]
+        self.layers = nn.Sequential(*map(nn.Linear, sizes[:-1], sizes[1:]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+DECLARED = inspect.Signature([p for p in inspect.signature(Deep).parameters.values() if p.name != "depth"])
+
+
+def _declared_by_class() -> type[nn.Module]:
+    class Plus(Deep):
+        __signature__ = DECLARED
+
+        def __init__(self, in_channels: int, out: int, **kwargs: Any) -> None:
+            super().__init__(in_channels, out, **kwargs)
+
+    return Plus
+
+
+def _declared_by_constructor() -> type[nn.Module]:
+    class Plus(Deep):
+        def __init__(self, in_channels: int, out: int, **kwargs: Any) -> None:
+            super().__init__(in_channels, out, **kwargs)
+
+    with_self = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *DECLARED.parameters.values()]
+    Plus.__init__.__signature__ = DECLARED.replace(parameters=with_self)  # type: ignore[attr-defined]
+    return Plus
+
+
+@pytest.mark.parametrize("form", ["subclass", "decorated"])
+@pytest.mark.parametrize("make", [_declared_by_class, _declared_by_constructor])
+def test_a_signature_that_the_class_declares(make: Callable[[], type[nn.Module]], form: str) -> None:
+    """As fastcore's `delegates` does: what the code takes besides is taken, and what is inferred is not shown."""
+    wrapped = make()
+    eager = wrapped(5, 3, depth=1, width=7)
+    lazy_class = lazify(exclude=["in_channels"])(wrapped) if form == "decorated" else lazify(wrapped)
+    assert next(iter(inspect.signature(lazy_class).parameters)) == "out"
+    assert {"depth", "width"} <= set(inspect.signature(lazy_class).parameters)
+    lazy = lazy_class(3, depth=1, width=7)
+    lazy(torch.zeros(2, 5))
+    assert repr(lazy) == repr(eager)
