@@ -150,9 +150,10 @@ def _with_keywords_taken(signature: Signature, init: Callable[..., Any]) -> Sign
 
     fastcore's `delegates` does so. (What passes any arguments on, as decorators do, stands for another function.)
     """
-    code = getattr(init, "__code__", None)
-    flags = 0 if code is None or "__signature__" not in vars(init) or hasattr(init, "__wrapped__") else code.co_flags
-    if not flags & inspect.CO_VARKEYWORDS or flags & inspect.CO_VARARGS:
+    if not isinstance(init, types.FunctionType) or "__signature__" not in vars(init) or hasattr(init, "__wrapped__"):
+        return signature
+    code = init.__code__
+    if not code.co_flags & inspect.CO_VARKEYWORDS or code.co_flags & inspect.CO_VARARGS:
         return signature
     taken = Parameter(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], Parameter.VAR_KEYWORD)
     has_keywords = any(each.kind is Parameter.VAR_KEYWORD for each in signature.parameters.values())
