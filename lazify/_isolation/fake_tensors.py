@@ -31,6 +31,8 @@ __all__ = ["FailureRecorder", "TrialFunctions", "TrialMode"]
 
 #: Tensors with more elements than this have no known values.
 MOST_KNOWN = 4096
+#: Operations inside operations: those on sparse fakes call each other without end.
+MOST_NESTED = 40
 #: Values are not computed from known ones where the result might have more elements than this.
 MOST_COMPUTED = 2**20
 
@@ -66,6 +68,7 @@ class TrialMode(FakeMode):
         fakes: id of a real tensor -> (the tensor, the fake that stands for it in this run).
         meta_device: where tensors of the meta device are taken to be.
         outcomes: for the first call of equal modules, which is made once; None: each is made.
+        nested: how many operations are under way, one inside the other.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class TrialMode(FakeMode):
         super().__init__()
         self.fakes: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.outcomes = outcomes
+        self.nested = 0
         self.device = device
         self.meta_device = torch.device("cpu") if meta_device is None else meta_device
 
@@ -96,7 +100,9 @@ class TrialMode(FakeMode):
 
     def _made(self, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.layout is not torch.strided:
-            return self.fake_tensor_converter.from_real_tensor(self, tensor.detach())
+            with unset_fake_mode():  # else this very tensor would have to be faked to make its fake
+                plain = tensor.detach()
+            return self.fake_tensor_converter.from_real_tensor(self, plain)
         if _is_certain(tensor):
             with unset_fake_mode():
                 values = tensor.detach().clone()
@@ -137,7 +143,13 @@ class TrialMode(FakeMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _DEVICE and type(args[0]) is FakeTensor:  # autograd asks all the time
             return args[0].fake_device
-        return super().__torch_dispatch__(func, types, args, kwargs)
+        self.nested += 1
+        try:
+            if self.nested > MOST_NESTED:  # Python's own limit may be reached in C++ code, which then aborts
+                raise NotImplementedError(f"no fake implementation of {func} ends")
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        finally:
+            self.nested -= 1
 
     def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Every operation of a run comes here, with what is real in its arguments."""
