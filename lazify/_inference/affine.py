@@ -1,8 +1,11 @@
-"""Affine relations: sizes that grow in proportion with a parameter, read from two runs that differ in it alone."""
+"""How a size follows from a parameter: relations read from two runs that differ in the parameter alone."""
 
 from __future__ import annotations
 
-__all__ = ["perturbations", "solve_affine"]
+__all__ = ["perturbations", "solve_affine", "solve_power"]
+
+#: The highest power of a parameter in a size: the number of elements of a cube of patches.
+HIGHEST_POWER = 3
 
 
 def perturbations(value: int) -> tuple[int, ...]:
@@ -23,3 +26,16 @@ def solve_affine(value: int, step: int, before: int, after: int, target: int) ->
         return None
     solution = value + distance // change
     return solution if solution > 0 else None
+
+
+def solve_power(value: int, step: int, before: int, after: int, target: int) -> int | None:
+    """The same for a size in proportion to the square or cube of the value, such as a number of patches.
+
+    >>> solve_power(72, 72, 2 * 72 * 72, 2 * 144 * 144, 32)
+    4
+    """
+    for power in range(2, HIGHEST_POWER + 1):
+        if before > 0 < target and before * (value + step) ** power == after * value**power:
+            solution = round((target * value**power / before) ** (1 / power))
+            return solution if solution > 0 and before * solution**power == target * value**power else None
+    return None

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from lazify._inference.affine import perturbations
-from lazify._inference.search_problem import Problem, Solution
-from lazify._inference.solver import Search, Values
+from lazify._inference.search_problem import SENTINELS, Problem, Solution
+from lazify._inference.solver import Place, Search, Values, number_at, replaced
 from lazify._isolation import Budget, TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 
 __all__ = ["solve"]
@@ -46,48 +46,65 @@ def _solve(runner: TrialRunner, problem: Problem, whole: Budget) -> Solution:
     solution = Solution(found[0] if found else None, tried=search.tried)
     if solution.values is not None:
         for other in found[1:]:
-            if search.demerits(other)[:2] == search.demerits(solution.values)[:2]:
+            if search.demerits(other)[0] == search.demerits(solution.values)[0]:
                 solution.open.update((name, other) for name in problem.names if other[name] != solution.values[name])
         for name in problem.names:
             is_default = name in problem.defaults and solution.values[name] == problem.defaults[name]
             if name not in solution.open and not is_default:
-                _examine(search, solution, solution.values, name)
+                for place in _changed_alone(problem, solution.values, name):
+                    _examine(search, solution, solution.values, place)
+                if name not in solution.open and (longer := _longer(search, solution.values, name)):
+                    solution.open[name] = longer
     solution.limit = search.budget.exceeded
     return solution
 
 
-def _examine(search: Search, solution: Solution, values: Values, name: str) -> None:
-    """Note whether the call determines the value of `name`, and with what it fails or passes."""
-    run = search.run(values)
-    contrasts, built = 0, 0
-    for value, is_suspect in (*_passed_already(search, values, name), *_others(values[name], name, search.problem)):
-        is_enough = search.exhausted() and name in solution.refused  # no limit lets a value pass that nothing refused
-        if is_enough or (contrasts == MOST_CONTRASTS and not is_suspect) or (built and value == 1):
+def _changed_alone(problem: Problem, values: Values, name: str) -> list[Place]:
+    """What is changed of one value: the whole of it, or each entry of a list that the call does not hold."""
+    value = values[name]
+    if isinstance(value, (list, tuple)) and tuple(value) not in problem.structures:
+        return [(name, at) for at in range(len(value))]
+    return [(name, None)]
+
+
+def _examine(search: Search, solution: Solution, values: Values, place: Place) -> None:
+    """Note whether the call determines the value in one place, and with what it fails or passes."""
+    run, name = search.run(values), place[0]
+    contrasts, built, is_refused = 0, 0, False
+    others = _others(number_at(values, place), name, search.problem)
+    for value, is_suspect in (*_passed_already(search, values, name), *others):
+        is_enough = search.exhausted() and is_refused  # no limit lets a value pass that nothing refused
+        if name in solution.open or is_enough or (contrasts == MOST_CONTRASTS and not is_suspect):
             continue
-        changed = {**values, name: value}
+        if built and value == 1:
+            continue
+        changed = replaced(values, place, value)
         other = search.run(changed)
         if not other.built:
             continue
         built += 1
         if (
             _passes_as_well(search, other, run)
-            and not _is_harmless(search, solution, name, changed)
+            and not _is_harmless(search, solution, place, changed)
             and not _fails_on_real_tensors(search, values, changed)
         ):
             solution.open[name] = changed
             return
         if isinstance(other.error, _OUT_OF_RANGE):
             continue
-        solution.refused.setdefault(name, value)
+        is_refused = True
+        solution.refused.setdefault(name, changed[name])
         if not is_suspect:
             contrasts += 1
-            if alternative := _with_others_following(search, changed, name, run):
+            if alternative := _with_others_following(search, changed, place, run):
                 solution.open[name] = alternative
                 return
 
 
 def _passed_already(search: Search, values: Values, name: str) -> list[tuple[Any, bool]]:
     """Numbers in the place of this one with which a run has passed. A 1 passes nearly everything, by broadcasting."""
+    if not isinstance(values[name], int):
+        return []
     alike = (each[name] for each, run in search.tried if run.passed and each == {**values, name: each[name]})
     return [(value, True) for value in alike if isinstance(value, int) and value not in (values[name], 1)]
 
@@ -123,14 +140,14 @@ def _passes_as_well(search: Search, other: TrialRun, run: TrialRun) -> bool:
     return other.passed and (search.keeps_batch(other) or not search.keeps_batch(run))
 
 
-def _is_harmless(search: Search, solution: Solution, name: str, changed: Values) -> bool:
+def _is_harmless(search: Search, solution: Solution, place: Place, changed: Values) -> bool:
     """Whether another value of a size that the call has makes the very same module and result.
 
     An image size of 33 gives as many patches of 8 as one of 32. Where no name says that it is such a size, the call
     must have refused a larger one. Runs on real tensors, where they are possible, compare the numbers.
     """
-    problem, values = search.problem, solution.values or {}
-    is_refused_larger = name in solution.refused and values[name] in problem.sizes
+    problem, values, name = search.problem, solution.values or {}, place[0]
+    is_refused_larger = name in solution.refused and number_at(values, place) in problem.sizes
     run, other = search.run(values), search.run(changed)
     if problem.guesses.get(name) != values[name] and not is_refused_larger:
         return False
@@ -154,9 +171,25 @@ def _is_refused(run: TrialRun) -> bool:
     return run.error is not None and not isinstance(run.error, (TrialMemoryError, UncopyableError))
 
 
-def _with_others_following(search: Search, values: Values, name: str, run: TrialRun) -> Values | None:
-    """Values with this value of `name` with which the call passes, where other unknowns depend on it."""
-    if len(values) == 1 or search.exhausted():
+def _longer(search: Search, values: Values, name: str) -> Values | None:
+    """Values with an entry more in a list that the call does not hold, if the call asks for it: `zip` takes any number.
+
+    An entry of which any value passes is one that the call does not look at.
+    """
+    if (name, None) in _changed_alone(search.problem, values, name):
         return None
-    found = search.search_from(values, frozenset({name}), solved_only=True)
+    entries = values[name]
+    longer = {**values, name: type(entries)((*entries, SENTINELS[-1]))}
+    if search.run(longer).passed:
+        return None
+    kept = frozenset((each, None) for each in values if each != name) | {(name, at) for at in range(len(entries))}
+    found = search.search_from(longer, kept, solved_only=True)
+    return next((each for each in found if each[name][-1] != 1), None)
+
+
+def _with_others_following(search: Search, values: Values, place: Place, run: TrialRun) -> Values | None:
+    """Values with this value in one place with which the call passes, where other unknowns depend on it."""
+    if (len(values) == 1 and place[1] is None) or search.exhausted():
+        return None
+    found = search.search_from(values, frozenset({place}), solved_only=True)
     return next((each for each in found if _passes_as_well(search, search.run(each), run)), None)

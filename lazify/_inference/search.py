@@ -15,7 +15,7 @@ from lazify._inference.call_values import GuessFailed, has_default, infer
 from lazify._inference.entries import solve_entries
 from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
-from lazify._inference.search_problem import Problem, Solution, in_order, nested_sizes, suggestions
+from lazify._inference.search_problem import Problem, Solution, in_order, nested_sizes, suggestions, tuples_of_numbers
 from lazify._isolation import Budget, TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 from lazify._nested import tensor_paths, tensors
 from lazify._recipe.binding import NOT_GIVEN
@@ -118,9 +118,7 @@ def _solved(recipe: Recipe, runner: TrialRunner, problems: list[Problem], whole:
         if solution.values is not None:
             return problem, solution
     if len(problem.sequences) == 1 and not solution.limit:
-        annotation = recipe.original_signature.parameters[next(iter(problem.sequences))].annotation
-        kind = tuple if "tuple" in str(annotation).lower() else list
-        solution = solve_entries(runner, problem, kind, whole) or solution
+        solution = solve_entries(runner, problem, whole) or solution
     if solution.values is None:
         solution = _with_defaults(recipe, runner, problem.names) or solution
     return problem, solution
@@ -152,11 +150,13 @@ def _decided(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner, foun
 
 
 def _is_decided_by_name(name: str, values: Mapping[str, Any], found: Findings, recipe: Recipe) -> bool:
-    """Whether a parameter is named as the size of an argument that the call has, and has that size.
+    """Whether a parameter is named like an argument that the call has, or as the size of one, and has that size.
 
     An argument of one dimension has none: `cond_dim` is not the number of rows of `cond`.
     """
     guess, rule = found.problem.guesses.get(name), recipe.rules[name]
+    if guess is not None and values[name] == guess == _numbers(found.call.get(name)):
+        return True
     if guess is None or values[name] != guess or not names_argument(name, recipe.forward.parameters):
         return False
     tensor = next(tensors(found.call.get(rule.of)), None) if isinstance(rule, Axis) and rule.of else None
@@ -218,6 +218,9 @@ def _values_of_rules(
     for name in recipe.rules:
         if name in given:
             continue
+        if name in recipe.guessed and (numbers := _numbers(call.get(name))):
+            guesses[name] = numbers
+            continue
         try:
             value = infer(recipe, given, call, only=name).get(name, NOT_GIVEN)
         except (GuessFailed, InferenceError):
@@ -229,11 +232,18 @@ def _values_of_rules(
     return by_rule, guesses, missing
 
 
+def _numbers(argument: Any) -> Any:
+    """An argument of `forward` that is a whole number or holds only such, as a parameter of its name would have it."""
+    if type(argument) is int:
+        return argument
+    return next(tuples_of_numbers(argument), None) if isinstance(argument, (list, tuple)) else None
+
+
 def _problem(recipe: Recipe, names: tuple[str, ...], guesses: dict[str, Any], call: Mapping[str, Any]) -> Problem:
     """What the solver is to find, and what constructor and call say about it."""
     parameters = {n: p for n, p in recipe.original_signature.parameters.items() if n in names}
     arguments = [value for name, value in call.items() if name != "self"]
-    (sizes, shapes), nested = suggestions(arguments), nested_sizes(arguments)
+    (sizes, shapes), nested, all_together = suggestions(arguments), nested_sizes(arguments), nested_sizes([arguments])
     shapes_of_tensors = [tuple(tensor.shape) for tensor in tensors(arguments) if tensor.dim()]
     rivals = dict.fromkeys(size for shape in shapes_of_tensors for size in (*shape[1:2], shape[-1]))
     defaults = _defaults(recipe, [name for name in names if name in recipe.defaulted])
@@ -243,9 +253,10 @@ def _problem(recipe: Recipe, names: tuple[str, ...], guesses: dict[str, Any], ca
         likely=tuple(_likely(names, guesses, defaults, nested)),
         defaults=defaults,
         sizes=sizes,
-        structures=(*nested, *shapes),
+        structures=(*nested, *(each for each in (*all_together, *shapes) if each not in nested)),
         nested=nested,
-        sequences=frozenset(name for name, p in parameters.items() if _wants_sequence(p.annotation)),
+        sequences={name: kind for name, p in parameters.items() if (kind := _sequence(p.annotation))},
+        whole=frozenset(name for name, p in parameters.items() if p.annotation in (int, "int")),
         batch=shapes_of_tensors[0][0] if shapes_of_tensors else None,
         rivals=tuple(rivals) if len(shapes_of_tensors) > 1 else (),
         inputs=frozenset(filter(means_input, names)),
@@ -269,10 +280,12 @@ def _likely(
     yield from ({**start, name: each} for name in names for each in nested)
 
 
-def _wants_sequence(annotation: Any) -> bool:
-    """Whether an annotation asks for a tuple or a list, and for nothing else."""
+def _sequence(annotation: Any) -> type | None:
+    """Tuple or list, if an annotation asks for one, and for nothing else."""
     text = str(annotation).lower()
-    return any(word in text for word in ("tuple", "list", "sequence", "torch.size")) and "union" not in text
+    if "union" in text or not any(word in text for word in ("tuple", "list", "sequence", "torch.size")):
+        return None
+    return tuple if "tuple" in text else list
 
 
 def _bound_if_possible(recipe: Recipe, runner: TrialRunner) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,16 @@ import torch
 from lazify._isolation import TrialRun
 from lazify._nested import tensors
 
-__all__ = ["SENTINELS", "Problem", "Solution", "first_values", "in_order", "nested_sizes", "suggestions"]
+__all__ = [
+    "SENTINELS",
+    "Problem",
+    "Solution",
+    "first_values",
+    "in_order",
+    "nested_sizes",
+    "suggestions",
+    "tuples_of_numbers",
+]
 
 #: First values for what nothing is known of: highly divisible, distinct, no power of two times another.
 SENTINELS = (48, 72, 120, 168, 80, 112)
@@ -30,7 +40,8 @@ class Problem:
         sizes: whole numbers that the call suggests, the likeliest first.
         structures: tuples and dicts of sizes that the call suggests.
         nested: those of them that hold one size of each tensor of a nested argument.
-        sequences: the names whose annotation asks for a tuple or list.
+        sequences: the names whose annotation asks for a tuple or list, and which of both.
+        whole: the names whose annotation asks for a whole number.
         batch: size of the first dimension of the first tensor of the call; None if there is none.
         rivals: where the call has several tensors, the sizes of their second and last dimensions.
         inputs: the names that mean the size of an input and nothing else: all of it, not a part.
@@ -44,11 +55,17 @@ class Problem:
     sizes: tuple[int, ...]
     structures: tuple[Any, ...]
     nested: tuple[Any, ...]
-    sequences: frozenset[str]
+    sequences: Mapping[str, type]
+    whole: frozenset[str] = frozenset()
     batch: int | None = None
     rivals: tuple[int, ...] = ()
     inputs: frozenset[str] = frozenset()
     in_order: tuple[Mapping[str, Any], ...] = ()
+
+    def structures_for(self, name: str) -> list[Any]:
+        """The structures, as lists where the annotation of the parameter asks for one."""
+        kind = self.sequences.get(name, tuple)
+        return [kind(each) if isinstance(each, tuple) else each for each in self.structures]
 
 
 @dataclass(eq=False, repr=False)
@@ -90,12 +107,19 @@ def nested_sizes(arguments: list[Any]) -> tuple[Any, ...]:
 
 
 def suggestions(arguments: list[Any]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    """Sizes and parts of shapes in the arguments of a call, the likeliest first."""
+    """Sizes and parts of shapes in the arguments of a call, the likeliest first.
+
+    >>> suggestions([torch.empty(2, 16, 12), 5])[0]
+    (16, 12, 2, 192, 5, 4, 1)
+    >>> suggestions([torch.empty(2, 6, 8, 12), (6, 8)])[1][:4]
+    ((6, 8), (8, 12), (6, 8, 12), (12,))
+    """
     sizes: dict[int, None] = {}
-    tuples: dict[tuple[int, ...], None] = {}
+    tuples: dict[tuple[int, ...], None] = dict.fromkeys(tuples_of_numbers(arguments))
+    roots: list[int] = []
     for tensor in sorted(tensors(arguments), key=lambda t: not (t.dtype.is_floating_point or t.dtype.is_complex)):
         shape = tuple(tensor.shape)
-        for part in (shape[2:], shape[1:], shape[-1:], shape[-2:], shape[-3:], shape):
+        for part in (shape[2:], shape[1:], shape[-1:], shape[-2:], shape[-3:], shape, shape[1:-1]):
             if part:
                 tuples[part] = None
         for dim in (1, -1, 2, -3, 3, 0):
@@ -103,11 +127,28 @@ def suggestions(arguments: list[Any]) -> tuple[tuple[int, ...], tuple[tuple[int,
                 sizes[shape[dim]] = None
         if shape:
             sizes[tensor.numel() // max(shape[0], 1)] = None
+        roots += [root for size in shape[1:-1] if (root := _root(size))]
     for each in arguments:
         if isinstance(each, int) and not isinstance(each, bool):
             sizes[each] = None
-    numbers = [size for size in sizes if size > 1] + [1]
+    tuples |= dict.fromkeys((root, root) for root in roots)
+    numbers = [size for size in dict.fromkeys((*sizes, *roots)) if size > 1] + [1]
     return tuple(numbers), tuple(tuples)
+
+
+def _root(patches: int) -> int:
+    """The side of a square of patches, which may stand beside one token more; 0 if there is none."""
+    root = math.isqrt(max(patches, 0))
+    return root if patches - root**2 in (0, 1) and root > 1 else 0
+
+
+def tuples_of_numbers(value: Any, depth: int = 0) -> Iterator[tuple[int, ...]]:
+    """Tuples and lists of whole numbers among the arguments of a call, such as the height and width of a map."""
+    if isinstance(value, (list, tuple)) and value and all(type(each) is int for each in value):
+        yield tuple(value)
+    elif isinstance(value, (list, tuple)) and depth < 2:
+        for each in value:
+            yield from tuples_of_numbers(each, depth + 1)
 
 
 def in_order(names: list[str], shapes: list[tuple[int, ...]]) -> tuple[dict[str, int], ...]:
@@ -142,9 +183,14 @@ def first_values(problem: Problem) -> Iterator[dict[str, Any]]:
     names, pools = problem.names, []
     for position, name in enumerate(names):
         numbers = [*SENTINELS[position:], *SENTINELS[:position], *problem.sizes[:4], 64, 16]
-        lists: list[Any] = list(problem.structures[:8])
+        lists = problem.structures_for(name)[:8]
         guess = [problem.guesses[name]] if name in problem.guesses else []
-        pools.append([*guess, *(lists + numbers if name in problem.sequences else numbers + lists)])
+        if name in problem.sequences:
+            pools.append([*guess, *lists, *numbers])
+        elif name in problem.whole:
+            pools.append([*guess, *numbers, *lists])
+        else:
+            pools.append([*guess, *_in_turn([numbers, lists])])
     for chosen in _diagonal(pools):
         yield dict(zip(names, chosen, strict=True))
     if len(names) > 1:
@@ -152,13 +198,25 @@ def first_values(problem: Problem) -> Iterator[dict[str, Any]]:
             yield dict.fromkeys(names, same)
 
 
+def _in_turn(pools: Iterable[Iterable[Any]]) -> Iterator[Any]:
+    """The first of each, then the second of each, and so on.
+
+    >>> list(_in_turn([[1, 2, 3], "ab"]))
+    [1, 'a', 2, 'b', 3]
+    """
+    nothing = object()
+    for row in itertools.zip_longest(*pools, fillvalue=nothing):
+        yield from (each for each in row if each is not nothing)
+
+
 def _diagonal(pools: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
     """First the first of each pool, then with one of them exchanged, then with two."""
     first = tuple(pool[0] for pool in pools)
     yield first
-    for position, pool in enumerate(pools):
-        for other in pool[1:]:
-            yield (*first[:position], other, *first[position + 1 :])
+    yield from _in_turn(
+        [(*first[:position], other, *first[position + 1 :]) for other in pool[1:]]
+        for position, pool in enumerate(pools)
+    )
     for (i, a), (j, b) in itertools.combinations(enumerate(pools), 2):
         for x, y in itertools.product(a[1:5], b[1:5]):
             chosen = list(first)

@@ -11,16 +11,18 @@ if the call fails with another one (`evidence`).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lazify._inference.affine import perturbations, solve_affine
+from lazify._inference.affine import perturbations, solve_affine, solve_power
 from lazify._inference.search_problem import Problem, first_values
 from lazify._isolation import Budget, TrialRun, TrialRunner
 
-__all__ = ["Search", "Values"]
+__all__ = ["Place", "Search", "Values", "number_at", "replaced"]
 
 Values = dict[str, Any]
+#: A number that is looked for: a parameter (`(name, None)`), or an entry of one whose value is a list or tuple.
+Place = tuple[str, "int | None"]
 
 #: Limits of the search for one problem: runs, and seconds of the processor's time that this thread has taken.
 MAX_RUNS, MAX_SECONDS = 240, 4.0
@@ -83,33 +85,39 @@ class Search:
             if run.passed:
                 return
 
-    def demerits(self, values: Values) -> tuple[bool, bool, bool]:
-        """For comparing solutions: the number of rows should be kept, and a 1 passes nearly everything."""
+    def demerits(self, values: Values) -> tuple[tuple[bool, ...], bool]:
+        """For comparing solutions: what decides between them, and then whether they differ from the guesses.
+
+        The number of rows should be kept, a 1 passes nearly everything, and an annotation may ask for a list.
+        """
         guesses = self.problem.guesses
         unlike = any(values[name] != guess for name, guess in guesses.items()) or not guesses
-        return (not self.keeps_batch(self.run(values)), 1 in values.values(), unlike)
+        is_no_list = any(isinstance(values[name], int) for name in self.problem.sequences)
+        return (not self.keeps_batch(self.run(values)), 1 in values.values(), is_no_list), unlike
 
     def search_from(
-        self, values: Values, pinned: frozenset[str], depth: int = 0, solved_only: bool = False
+        self, values: Values, pinned: frozenset[Place], depth: int = 0, solved_only: bool = False
     ) -> list[Values]:
         """The solutions that lie behind `values`, at most two.
 
         Args:
             values: values to begin with.
-            pinned: the names of those that are not changed.
+            pinned: those of them that are not changed.
             depth: how many values were changed on the way here.
             solved_only: whether only values that solve a failing operation are tried.
         """
         run = self.run(values)
         if run.passed:
             return [self.with_batch_kept(values, run)]
-        if depth > 2 * len(values) + 2:
+        if depth > 2 * len(_places(values)) + 2:
             return []
         solved = self.solved(values, pinned, run)
-        for moves in (solved,) if solved_only else (solved, self.suggested(values, pinned)):
+        numbers = [(place, value) for place, value in solved if place[1] is None]
+        entries = [move for move in solved if move not in numbers]  # a list that the call holds is likelier
+        for moves in (solved,) if solved_only else (numbers, self.suggested(values, pinned), entries):
             found: list[Values] = []
-            for name, after in self.advancing(values, moves, run):
-                behind = self.search_from(after, pinned | {name}, depth + 1, solved_only)
+            for place, after in self.advancing(values, moves, run):
+                behind = self.search_from(after, pinned | {place}, depth + 1, solved_only)
                 found += [each for each in behind if each not in found]
                 if len(found) > 1 or (found and (solved_only or self.exhausted())):
                     break
@@ -118,92 +126,136 @@ class Search:
         return [] if solved_only else self.search_wider(values, pinned, solved, depth)
 
     def search_wider(
-        self, values: Values, pinned: frozenset[str], solved: list[tuple[str, Any]], depth: int
+        self, values: Values, pinned: frozenset[Place], solved: list[tuple[Place, Any]], depth: int
     ) -> list[Values]:
         """The solutions where two unknowns change at once, or where a value found before was wrong."""
         if found := self.search_pairs(values, pinned):
             return found
-        for name, value in solved if pinned else ():
+        for place, value in solved if pinned else ():
             if self.exhausted():
                 break
-            if found := self.search_from({**values, name: value}, frozenset({name}), depth + 2):
+            if found := self.search_from(replaced(values, place, value), frozenset({place}), depth + 2):
                 return found
         return []
 
-    def advancing(self, values: Values, moves: list[tuple[str, Any]], run: TrialRun) -> list[tuple[str, Values]]:
-        """The moves with which a run comes further, the furthest first: the name, and the values after it."""
+    def advancing(self, values: Values, moves: list[tuple[Place, Any]], run: TrialRun) -> list[tuple[Place, Values]]:
+        """The moves with which a run comes further, the furthest first: the place, and the values after it."""
         further = []
-        for name, value in moves:
+        for place, value in moves:
             if self.exhausted():
                 break
-            after = {**values, name: value}
+            after = replaced(values, place, value)
             reached = self.run(after)
             if reached.progress > run.progress:
-                further.append((reached.progress, name, after))
+                further.append((reached.progress, place, after))
         further.sort(key=lambda each: each[0], reverse=True)
-        return [(name, after) for _, name, after in further]
+        return [(place, after) for _, place, after in further]
 
-    def solved(self, values: Values, pinned: frozenset[str], run: TrialRun) -> list[tuple[str, Any]]:
+    def solved(self, values: Values, pinned: frozenset[Place], run: TrialRun) -> list[tuple[Place, Any]]:
         """Values that make a size of the failing operation that moves with an unknown equal to one that does not."""
-        moving: dict[int, list[tuple[str, int, int]]] = {}  # position of a size -> name, step, the size after it
-        for name in self.free(values, pinned):
-            for step in perturbations(values[name]):
+        moving: dict[int, list[tuple[Place, int, int]]] = {}  # position of a size -> place, step, the size after it
+        for place in _free_places(values, pinned):
+            for step in perturbations(number_at(values, place)):
                 if self.exhausted():
                     break
-                other = self.run({**values, name: values[name] + step})
+                other = self.run(replaced(values, place, number_at(values, place) + step))
                 if other.operation == run.operation and len(other.sizes) == len(run.sizes) and other.built:
                     for position, (size, moved) in enumerate(zip(run.sizes, other.sizes, strict=True)):
                         if size != moved:
-                            moving.setdefault(position, []).append((name, step, moved))
+                            changes = moving.setdefault(position, [])
+                            changes += [] if _says_the_same(run, other) else [(place, step, moved)]
                     break
         still = dict.fromkeys(size for position, size in enumerate(run.sizes) if position not in moving)
-        moves: dict[tuple[str, int], None] = {}
+        moves: dict[tuple[Place, int], None] = {}
         for position, changes in moving.items():
-            for name, step, moved in changes:
+            for place, step, moved in changes:
                 for target in still:
-                    value = solve_affine(values[name], step, run.sizes[position], moved, target)
-                    if value is not None and value != values[name]:
-                        moves[name, value] = None
+                    before = number_at(values, place)
+                    value = solve_affine(before, step, run.sizes[position], moved, target)
+                    value = value or solve_power(before, step, run.sizes[position], moved, target)
+                    if value is not None and value != before:
+                        moves[place, value] = None
         return sorted(moves, key=lambda move: move[1] == 1)  # 1 passes nearly everything: last
 
     def with_batch_kept(self, values: Values, run: TrialRun) -> Values:
         """These values, or values like them with which the result has as many rows as the input (`x.view(-1, n)`)."""
         batch, rows = self.problem.batch, run.rows
         if batch and rows is not None and rows != batch:
-            for name in self.free(values, frozenset()):
-                value, rest = divmod(values[name] * rows, batch)
+            for place in _free_places(values, frozenset()):
+                value, rest = divmod(number_at(values, place) * rows, batch)
                 if rest == 0 and value > 0 and not self.exhausted():
-                    after = {**values, name: value}
+                    after = replaced(values, place, value)
                     reached = self.run(after)
                     if reached.passed and self.keeps_batch(reached):
                         return after
         return values
 
-    def suggested(self, values: Values, pinned: frozenset[str]) -> list[tuple[str, Any]]:
+    def suggested(self, values: Values, pinned: frozenset[Place]) -> list[tuple[Place, Any]]:
         """Whatever the call suggests, for every unknown that is still open."""
-        moves: list[tuple[str, Any]] = []
+        moves: list[tuple[Place, Any]] = []
         for name in values:
-            if name not in pinned:
-                kinds: list[tuple[Any, ...]] = [self.problem.sizes, self.problem.structures]
+            if all(name != each for each, _ in pinned):
+                kinds: list[Sequence[Any]] = [self.problem.sizes, self.problem.structures_for(name)]
                 if not isinstance(values[name], int):
                     kinds.reverse()
-                moves += [(name, each) for kind in kinds for each in kind]
+                moves += [((name, None), each) for kind in kinds for each in kind]
         return moves
 
-    def search_pairs(self, values: Values, pinned: frozenset[str]) -> list[Values]:
+    def search_pairs(self, values: Values, pinned: frozenset[Place]) -> list[Values]:
         """Two unknowns at once, as one check of both asks for: only what passes altogether counts."""
         found: list[Values] = []
-        for pair in itertools.combinations(self.free(values, pinned), 2):
-            for chosen in itertools.product(self.problem.sizes[:MOST_TOGETHER], repeat=2):
-                after = {**values, **dict(zip(pair, chosen, strict=True))}
+        for one, two in itertools.combinations(_free_places(values, pinned), 2):
+            for first, second in itertools.product(self.problem.sizes[:MOST_TOGETHER], repeat=2):
+                after = replaced(replaced(values, one, first), two, second)
                 if self.exhausted() or len(found) > 1:
                     return found
                 if self.run(after).passed:
                     found.append(after)
         return found
 
-    def free(self, values: Values, pinned: frozenset[str]) -> list[str]:
-        return [name for name in values if name not in pinned and isinstance(values[name], int)]
+
+# ---------------------------------------------------------------------------------------------
+# The numbers in values
+
+
+def _places(values: Mapping[str, Any]) -> list[Place]:
+    """All numbers in values.
+
+    >>> _places({"dim": 8, "feat_size": (4, 6), "kinds": {"a": 1}})
+    [('dim', None), ('feat_size', 0), ('feat_size', 1)]
+    """
+    found: list[Place] = []
+    for name, value in values.items():
+        if isinstance(value, int):
+            found.append((name, None))
+        elif isinstance(value, (list, tuple)):
+            found += [(name, at) for at, each in enumerate(value) if isinstance(each, int)]
+    return found
+
+
+def _free_places(values: Mapping[str, Any], pinned: frozenset[Place]) -> list[Place]:
+    """The numbers in values that are not pinned, nor part of a list that is."""
+    return [place for place in _places(values) if not {place, (place[0], None)} & pinned]
+
+
+def number_at(values: Mapping[str, Any], place: Place) -> Any:
+    name, at = place
+    return values[name] if at is None else values[name][at]
+
+
+def replaced(values: Mapping[str, Any], place: Place, value: Any) -> Values:
+    """The values with another one in one place."""
+    name, at = place
+    if at is not None:
+        kept = values[name]
+        value = type(kept)((*kept[:at], value, *kept[at + 1 :]))
+    return {**values, name: value}
+
+
+def _says_the_same(run: TrialRun, other: TrialRun) -> bool:
+    """Whether two runs fail with one message that names sizes: then the number that was changed is not among them."""
+    message = str(run.error)
+    return str(other.error) == message and any(map(str.isdigit, message))
 
 
 def _hashable(value: Any) -> Any:

@@ -333,7 +333,7 @@ def _is_state_of_generator() -> bool:
 
 
 def _sizes(value: Any) -> Iterator[int]:
-    """Every size in the arguments of an operation: dimensions and elements of tensors, whole numbers."""
+    """Every size in the arguments of an operation: dimensions and elements of tensors and of shapes, whole numbers."""
     if isinstance(value, torch.Tensor):
         if value.layout is torch.strided and not is_lazy(value):
             yield from value.shape
@@ -341,6 +341,8 @@ def _sizes(value: Any) -> Iterator[int]:
     elif isinstance(value, (list, tuple)):
         for each in value:
             yield from _sizes(each)
+        if len(value) > 2 and all(type(each) is int for each in value):
+            yield abs(math.prod(value))
     elif isinstance(value, dict):
         for each in value.values():
             yield from _sizes(each)
