@@ -85,7 +85,7 @@ class Search:
             if run.passed:
                 return
 
-    def demerits(self, values: Values) -> tuple[tuple[bool, ...], bool]:
+    def demerits(self, values: Values) -> tuple[tuple[int, ...], bool]:
         """For comparing solutions: what decides between them, and then whether they differ from the guesses.
 
         The number of rows should be kept, a 1 passes nearly everything, and an annotation may ask for a list.
@@ -93,7 +93,7 @@ class Search:
         guesses = self.problem.guesses
         unlike = any(values[name] != guess for name, guess in guesses.items()) or not guesses
         is_no_list = any(isinstance(values[name], int) for name in self.problem.sequences)
-        return (not self.keeps_batch(self.run(values)), 1 in values.values(), is_no_list), unlike
+        return (not self.keeps_batch(self.run(values)), list(values.values()).count(1), is_no_list), unlike
 
     def search_from(
         self, values: Values, pinned: frozenset[Place], depth: int = 0, solved_only: bool = False

@@ -1,0 +1,181 @@
+"""Sizes that stand in lists and tuples, and sizes whose square is in the call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lazify import AmbiguousInferenceError, lazify
+
+
+def assert_becomes(module: nn.Module, args: tuple[Any, ...], **attributes: Any) -> None:
+    module(*args)
+    assert {name: getattr(module, name) for name in attributes} == attributes
+
+
+class Window(nn.Module):
+    """Self-attention in windows of a map with channels last; knows the map's size for its table of positions."""
+
+    def __init__(self, dim: int, input_resolution: tuple[int, int], heads: int = 2) -> None:
+        super().__init__()
+        self.dim, self.input_resolution = dim, input_resolution
+        height, width = input_resolution
+        self.positions = nn.Parameter(torch.zeros(height, width, dim))
+        self.mix = nn.Linear(dim, dim * heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x + self.positions)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 10, 12), (3, 9, 5, 8)], ids=str)
+def test_the_size_of_a_map_with_channels_last(shape: tuple[int, ...]) -> None:
+    module = lazify(Window, exclude=["dim", "input_resolution"])()
+    assert_becomes(module, (torch.randn(shape),), dim=shape[-1], input_resolution=shape[1:3])
+
+
+class Untyped(Window):
+    def __init__(self, dim, input_resolution) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(dim, input_resolution)
+
+
+def test_without_annotations() -> None:
+    module = lazify(Untyped, exclude=["dim", "input_resolution"])()
+    assert_becomes(module, (torch.randn(2, 6, 10, 12),), dim=12, input_resolution=(6, 10))
+
+
+class Patches(nn.Module):
+    """Tokens back to a map of `resolution` x `resolution`."""
+
+    def __init__(self, in_dim: int, resolution: int) -> None:
+        super().__init__()
+        self.in_dim, self.resolution = in_dim, resolution
+        self.conv = nn.Conv2d(in_dim, 4, 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        side = self.resolution
+        return self.conv(tokens.transpose(1, 2).reshape(len(tokens), self.in_dim, side, side))
+
+
+@pytest.mark.parametrize("side", [3, 4, 7])
+def test_the_side_of_a_square_of_tokens(side: int) -> None:
+    module = lazify(Patches, exclude=["in_dim", "resolution"])()
+    assert_becomes(module, (torch.randn(2, side * side, 12),), in_dim=12, resolution=side)
+
+
+class Squared(nn.Module):
+    """Splits what a layer of its own makes into a square: no size of the call is that square."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.up = nn.Linear(10, 2 * 36)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(x).view(len(x), 2, self.side, self.side)
+
+
+def test_the_side_of_a_square_that_is_made_inside() -> None:
+    assert_becomes(lazify(Squared, exclude=["side"])(), (torch.randn(3, 10),), side=6)
+
+
+class Tokens(nn.Module):
+    """A table of positions for a square of patches and one token for the class."""
+
+    def __init__(self, grid: int, width: int) -> None:
+        super().__init__()
+        self.grid, self.width = grid, width
+        self.positions = nn.Parameter(torch.zeros(1, grid**2 + 1, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.positions
+
+
+def test_the_side_of_a_square_beside_a_token_for_the_class() -> None:
+    module = lazify(Tokens, exclude=["grid", "width"])()
+    assert_becomes(module, (torch.randn(2, 26, 12),), grid=5, width=12)
+
+
+class Pooled(nn.Module):
+    """Resizes its table of positions to the map it is called with: any size passes."""
+
+    def __init__(self, dim: int, feat_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.dim, self.feat_size = dim, feat_size
+        self.positions = nn.Parameter(torch.zeros(1, dim, *feat_size))
+
+    def forward(self, x: Tensor, feat_size: tuple[int, int]) -> Tensor:
+        height, width = feat_size
+        positions = nn.functional.interpolate(self.positions, (height, width))
+        return x + positions.flatten(2).transpose(1, 2)
+
+
+def test_an_argument_of_that_name_decides() -> None:
+    module = lazify(Pooled, exclude=["dim", "feat_size"])()
+    assert_becomes(module, (torch.randn(2, 30, 12), (5, 6)), dim=12, feat_size=(5, 6))
+
+
+class Scales(nn.Module):
+    """Scales that must be of one width, in arguments of their own."""
+
+    def __init__(self, dims: Sequence[int]) -> None:
+        super().__init__()
+        assert len(set(dims)) == 1
+        self.dims = list(dims)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for dim in dims[:3])
+        self.last = nn.Linear(dims[2], 5)
+
+    def forward(self, one: Tensor, two: Tensor, three: Tensor) -> list[Tensor]:
+        return [self.last(norm(x)) for norm, x in zip(self.norms, (one, two, three), strict=True)]
+
+
+def test_one_size_of_each_argument() -> None:
+    args = tuple(torch.randn(2, length, 12) for length in (9, 5, 3))
+    assert_becomes(lazify(Scales, exclude=["dims"])(), args, dims=[12, 12, 12])
+
+
+class Latent(nn.Module):
+    """Only the product of the sizes matters."""
+
+    def __init__(self, latent_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.latent_shape = latent_shape
+        self.linear = nn.Linear(math.prod(latent_shape) if isinstance(latent_shape, (list, tuple)) else latent_shape, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1))
+
+
+def test_the_shape_of_the_input_where_a_list_is_asked_for() -> None:
+    assert_becomes(lazify(Latent, exclude=["latent_shape"])(), (torch.randn(2, 5, 3),), latent_shape=[5, 3])
+
+
+class Levels(nn.Module):
+    """One layer for each width: what stands after the last one that is used says nothing."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.widths = widths
+        self.layers = nn.ModuleList(nn.Linear(width, 4) for width in widths)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        halves = [x[:, :6].relu(), x[:, :9].sigmoid()]
+        return [layer(half) for layer, half in zip(self.layers, halves, strict=False)][:2]
+
+
+def test_a_list_that_may_be_of_two_lengths_is_open() -> None:
+    with pytest.raises(AmbiguousInferenceError, match="the call leaves 'widths' of Levels open"):
+        lazify(Levels, exclude=["widths"])()(torch.randn(2, 16))
+
+
+class AllLevels(Levels):
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [self.layers[0](x[:, :6]), self.layers[1](x[:, :9])]
+
+
+def test_entries_that_the_call_does_not_look_at_are_left_away() -> None:
+    assert_becomes(lazify(AllLevels, exclude=["widths"])(), (torch.randn(2, 16),), widths=[6, 9])
