@@ -119,7 +119,8 @@ def suggestions(arguments: list[Any]) -> tuple[tuple[int, ...], tuple[tuple[int,
     roots: list[int] = []
     for tensor in sorted(tensors(arguments), key=lambda t: not (t.dtype.is_floating_point or t.dtype.is_complex)):
         shape = tuple(tensor.shape)
-        for part in (shape[2:], shape[1:], shape[-1:], shape[-2:], shape[-3:], shape, shape[1:-1]):
+        channels_last = shape[1:-1] if len(shape) > 3 else ()
+        for part in (shape[2:], shape[1:], shape[-1:], shape[-2:], shape[-3:], shape, channels_last):
             if part:
                 tuples[part] = None
         for dim in (1, -1, 2, -3, 3, 0):

@@ -92,8 +92,10 @@ class Snapshot:
         """Write back what has changed since, and only that."""
         passes = 1 if _FINALIZING.isdisjoint(self.names) else 2  # the first lets objects go, whose finalizers run
         for restore, target, before in (*reversed(self._saved), *self._settings) * passes:
-            with suppress(AttributeError, TypeError):  # what became read-only meanwhile
+            try:  # noqa: SIM105  (`suppress` takes as long as all the rest)
                 restore(target, before)
+            except (AttributeError, TypeError):  # it became read-only meanwhile
+                pass
 
     # the walk
 
@@ -271,8 +273,9 @@ class Snapshot:
     def _of_libraries(self) -> Iterator[SavedItem]:
         """What code assigns to classes and functions of libraries (`nn.Linear.forward = ...`), and registrations."""
         for holder in self._library_holders.values():
-            if before := snapshot_items.attributes_among(holder, self._assigned):
-                yield snapshot_items.restore_attributes, holder, before
+            before = snapshot_items.attributes_among(holder, self._assigned)
+            if before or isinstance(holder, (type, FunctionType)):
+                yield snapshot_items.restore_attributes, holder, (self._assigned, before)
             if isinstance(holder, abc.ABCMeta) and "register" in self.names:
                 yield snapshot_items.restore_registered, holder, snapshot_items.registered_with(holder)
 

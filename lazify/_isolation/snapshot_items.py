@@ -166,22 +166,24 @@ def restore_class_attributes(target: type, before: list[tuple[str, Any]]) -> Non
 
 
 def attributes_among(holder: Any, names: set[str]) -> dict[str, Any]:
-    """Attributes of a class, a function or an object without a `__dict__`; `MISSING` where it has none of that name."""
+    """Attributes of these names that a class, a function or an object without a `__dict__` has."""
     if isinstance(holder, (type, FunctionType)):
         state = vars(holder)
-        return {name: state.get(name, MISSING) for name in names}
+        return {name: state[name] for name in state.keys() & names}
     built_in = vars(type(holder))
-    settable = {name for name in names if type(built_in.get(name)) in (GetSetDescriptorType, MemberDescriptorType)}
-    return {name: getattr(holder, name, MISSING) for name in settable}
+    settable = [n for n in built_in.keys() & names if type(built_in[n]) in (GetSetDescriptorType, MemberDescriptorType)]
+    return {name: getattr(holder, name) for name in settable if hasattr(holder, name)}
 
 
-def restore_attributes(target: Any, before: dict[str, Any]) -> None:
+def restore_attributes(target: Any, before: tuple[set[str], dict[str, Any]]) -> None:
+    """Bring back the attributes of certain names, of which others may have come."""
     put, remove = (type.__setattr__, type.__delattr__) if isinstance(target, type) else (setattr, delattr)
-    now = attributes_among(target, set(before))
-    for name, value in before.items():
-        if value is MISSING and now[name] is not MISSING:
-            remove(target, name)
-        elif now[name] is not value and value is not MISSING:
+    names, had = before
+    now = attributes_among(target, names)
+    for name in now.keys() - had.keys():
+        remove(target, name)
+    for name, value in had.items():
+        if now.get(name, MISSING) is not value:
             put(target, name, value)
 
 

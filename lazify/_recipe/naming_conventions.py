@@ -201,7 +201,7 @@ def _is_input(p: inspect.Parameter) -> bool:
 def _may_be_refused(p: inspect.Parameter, forward: list[str]) -> bool:
     """Whether a default is that of a size: a number, or None or 0 for a parameter with the name of a size."""
     if p.default is None or p.default == 0:
-        is_named_so = p.default is None and _is(_SIZE_WORDS, p.name) and not _is(_CHOSEN, p.name)
+        is_named_so = p.default is None and _is(_SIZE_WORDS, p.name)
         return is_named_so or conventional(p.name, forward) is not None
     if isinstance(p.default, (tuple, list)):
         return bool(p.default) and all(type(each) is int for each in p.default)
