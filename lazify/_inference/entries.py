@@ -17,13 +17,15 @@ MOST_ENTRIES = len(SENTINELS) - 1
 
 
 def solve_entries(runner: TrialRunner, problem: Problem, whole: Budget) -> Solution | None:
-    """Values where one unknown is a list; None if the call passes with no list of a few entries.
+    """Values where one unknown is a list; None if that is not so, or the call passes with no list of a few entries.
 
     Args:
         runner: runs of the call.
-        problem: what is to be found; one name in it is that of a list.
+        problem: what is to be found.
         whole: what may be spent on all problems of the call.
     """
+    if len(problem.sequences) != 1:
+        return None
     ((name, kind),) = problem.sequences.items()
     for start in _starts(problem, name, kind):
         if whole.exceeded:

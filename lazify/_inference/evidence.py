@@ -62,7 +62,7 @@ def _solve(runner: TrialRunner, problem: Problem, whole: Budget) -> Solution:
 def _changed_alone(problem: Problem, values: Values, name: str) -> list[Place]:
     """What is changed of one value: the whole of it, or each entry of a list that the call does not hold."""
     value = values[name]
-    if isinstance(value, (list, tuple)) and tuple(value) not in problem.structures:
+    if isinstance(value, (list, tuple)) and not problem.holds(value):
         return [(name, at) for at in range(len(value))]
     return [(name, None)]
 

@@ -117,11 +117,20 @@ def _solved(recipe: Recipe, runner: TrialRunner, problems: list[Problem], whole:
         solution = solve(runner, problem, whole)
         if solution.values is not None:
             return problem, solution
-    if len(problem.sequences) == 1 and not solution.limit:
-        solution = solve_entries(runner, problem, whole) or solution
+    if solution.values is None and not solution.limit:
+        solution = solve_entries(runner, _with_lists(problem, solution), whole) or solution
     if solution.values is None:
         solution = _with_defaults(recipe, runner, problem.names) or solution
     return problem, solution
+
+
+def _with_lists(problem: Problem, solution: Solution) -> Problem:
+    """The problem, with the one parameter that may be a list as one, where the constructor takes no number."""
+    names = [name for name in problem.names if name not in problem.whole]
+    if problem.sequences or len(names) != 1:
+        return problem
+    is_number = any(run.built and isinstance(values[names[0]], int) for values, run in solution.tried)
+    return problem if is_number else replace(problem, sequences={names[0]: tuple})
 
 
 def _with_defaults(recipe: Recipe, runner: TrialRunner, names: tuple[str, ...]) -> Solution | None:
@@ -152,15 +161,23 @@ def _decided(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner, foun
 def _is_decided_by_name(name: str, values: Mapping[str, Any], found: Findings, recipe: Recipe) -> bool:
     """Whether a parameter is named like an argument that the call has, or as the size of one, and has that size.
 
-    An argument of one dimension has none: `cond_dim` is not the number of rows of `cond`.
+    A name that means the size of the input decides where another value takes from another parameter what it adds. An
+    argument of one dimension has none: `cond_dim` is not the number of rows of `cond`.
     """
     guess, rule = found.problem.guesses.get(name), recipe.rules[name]
-    if guess is not None and values[name] == guess == _numbers(found.call.get(name)):
+    if guess is None or values[name] != guess:
+        return False
+    others = found.solution.open.get(name, values)
+    if guess == _numbers(found.call.get(name)) or (means_input(name) and _differ_in_more(values, others, name)):
         return True
-    if guess is None or values[name] != guess or not names_argument(name, recipe.forward.parameters):
+    if not names_argument(name, recipe.forward.parameters):
         return False
     tensor = next(tensors(found.call.get(rule.of)), None) if isinstance(rule, Axis) and rule.of else None
     return tensor is None or tensor.dim() > 1
+
+
+def _differ_in_more(values: Mapping[str, Any], others: Mapping[str, Any], name: str) -> bool:
+    return any(others[each] != values[each] for each in values if each != name)
 
 
 def _defaults(recipe: Recipe, names: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,10 @@ class Problem:
     rivals: tuple[int, ...] = ()
     inputs: frozenset[str] = frozenset()
     in_order: tuple[Mapping[str, Any], ...] = ()
+
+    def holds(self, value: Sequence[Any]) -> bool:
+        """Whether a list or tuple of sizes is in the call as it is."""
+        return tuple(value) in self.structures
 
     def structures_for(self, name: str) -> list[Any]:
         """The structures, as lists where the annotation of the parameter asks for one."""

@@ -112,9 +112,7 @@ class Search:
         if depth > 2 * len(_places(values)) + 2:
             return []
         solved = self.solved(values, pinned, run)
-        numbers = [(place, value) for place, value in solved if place[1] is None]
-        entries = [move for move in solved if move not in numbers]  # a list that the call holds is likelier
-        for moves in (solved,) if solved_only else (numbers, self.suggested(values, pinned), entries):
+        for moves in (solved,) if solved_only else (solved, self.suggested(values, pinned)):
             found: list[Values] = []
             for place, after in self.advancing(values, moves, run):
                 behind = self.search_from(after, pinned | {place}, depth + 1, solved_only)
@@ -154,7 +152,7 @@ class Search:
     def solved(self, values: Values, pinned: frozenset[Place], run: TrialRun) -> list[tuple[Place, Any]]:
         """Values that make a size of the failing operation that moves with an unknown equal to one that does not."""
         moving: dict[int, list[tuple[Place, int, int]]] = {}  # position of a size -> place, step, the size after it
-        for place in _free_places(values, pinned):
+        for place in self.free(values, pinned):
             for step in perturbations(number_at(values, place)):
                 if self.exhausted():
                     break
@@ -181,7 +179,7 @@ class Search:
         """These values, or values like them with which the result has as many rows as the input (`x.view(-1, n)`)."""
         batch, rows = self.problem.batch, run.rows
         if batch and rows is not None and rows != batch:
-            for place in _free_places(values, frozenset()):
+            for place in self.free(values, frozenset()):
                 value, rest = divmod(number_at(values, place) * rows, batch)
                 if rest == 0 and value > 0 and not self.exhausted():
                     after = replaced(values, place, value)
@@ -204,7 +202,7 @@ class Search:
     def search_pairs(self, values: Values, pinned: frozenset[Place]) -> list[Values]:
         """Two unknowns at once, as one check of both asks for: only what passes altogether counts."""
         found: list[Values] = []
-        for one, two in itertools.combinations(_free_places(values, pinned), 2):
+        for one, two in itertools.combinations(self.free(values, pinned), 2):
             for first, second in itertools.product(self.problem.sizes[:MOST_TOGETHER], repeat=2):
                 after = replaced(replaced(values, one, first), two, second)
                 if self.exhausted() or len(found) > 1:
@@ -212,6 +210,11 @@ class Search:
                 if self.run(after).passed:
                     found.append(after)
         return found
+
+    def free(self, values: Mapping[str, Any], pinned: frozenset[Place]) -> list[Place]:
+        """The numbers in values that are not pinned, nor part of a list that is, or that the call holds as it is."""
+        held = {(name, None) for name, value in values.items() if _is_list(value) and self.problem.holds(value)}
+        return [place for place in _places(values) if not {place, (place[0], None)} & (pinned | held)]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -228,14 +231,13 @@ def _places(values: Mapping[str, Any]) -> list[Place]:
     for name, value in values.items():
         if isinstance(value, int):
             found.append((name, None))
-        elif isinstance(value, (list, tuple)):
+        elif _is_list(value):
             found += [(name, at) for at, each in enumerate(value) if isinstance(each, int)]
     return found
 
 
-def _free_places(values: Mapping[str, Any], pinned: frozenset[Place]) -> list[Place]:
-    """The numbers in values that are not pinned, nor part of a list that is."""
-    return [place for place in _places(values) if not {place, (place[0], None)} & pinned]
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def number_at(values: Mapping[str, Any], place: Place) -> Any:

@@ -179,3 +179,29 @@ class AllLevels(Levels):
 
 def test_entries_that_the_call_does_not_look_at_are_left_away() -> None:
     assert_becomes(lazify(AllLevels, exclude=["widths"])(), (torch.randn(2, 16),), widths=[6, 9])
+
+
+def test_entries_of_a_list_without_an_annotation() -> None:
+    class Unannotated(AllLevels):
+        def __init__(self, widths) -> None:  # type: ignore[no-untyped-def]
+            super().__init__(widths)
+
+    assert_becomes(lazify(Unannotated, exclude=["widths"])(), (torch.randn(2, 16),), widths=(6, 9))
+
+
+class Up(nn.Module):
+    """Only the sum of the two sizes matters; one has the name of a size of the input."""
+
+    def __init__(self, in_channels: int, skip_channels: int) -> None:
+        super().__init__()
+        self.in_channels, self.skip_channels = in_channels, skip_channels
+        self.conv = nn.Conv2d(in_channels + skip_channels, 4, 1)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.conv(torch.cat([nn.functional.interpolate(x, skip.shape[2:]), skip], 1))
+
+
+@pytest.mark.parametrize("options", [{}, {"exclude": ["in_channels", "skip_channels"]}], ids=["auto", "named"])
+def test_the_name_of_an_input_decides_where_only_a_sum_matters(options: dict[str, Any]) -> None:
+    args = (torch.randn(2, 12, 3, 4), torch.randn(2, 8, 6, 8))
+    assert_becomes(lazify(Up, **options)(), args, in_channels=12, skip_channels=8)

@@ -26,7 +26,7 @@ from lazify._recipe.signature_reading import constructor_signature
         ("in_channels=3, inplanes=64, channels=(4, 8)", "x", Sizes(("in_channels",), (), ("inplanes", "channels"))),
         ("vocab, embedding_dim", "ids", Sizes((), ("embedding_dim",))),
         ("dim, in_features=16", "x", Sizes(("in_features",), ("dim",))),
-        ("dim, cond_size=None, code_size=None, name=None", "x", Sizes((), ("dim",), ("cond_size",))),
+        ("dim, cond_size=None, code_size=None, name=None", "x", Sizes((), ("dim",), ("cond_size", "code_size"))),
         ("dim, in_features=None", "x", Sizes((), ("dim",), ("in_features",))),
         ("in_features=None, out_features=3", "x", Sizes(("in_features",))),
         ("nz, ngf, nc", "z", Sizes((), ("nz", "ngf", "nc"))),
