@@ -31,11 +31,13 @@ def solve_affine(value: int, step: int, before: int, after: int, target: int) ->
 def solve_power(value: int, step: int, before: int, after: int, target: int) -> int | None:
     """The same for a size in proportion to the square or cube of the value, such as a number of patches.
 
+    Not for a target of 1, which passes nearly everything, by broadcasting.
+
     >>> solve_power(72, 72, 2 * 72 * 72, 2 * 144 * 144, 32)
     4
     """
     for power in range(2, HIGHEST_POWER + 1):
-        if before > 0 < target and before * (value + step) ** power == after * value**power:
+        if before > 0 and target > 1 and before * (value + step) ** power == after * value**power:
             solution = round((target * value**power / before) ** (1 / power))
             return solution if solution > 0 and before * solution**power == target * value**power else None
     return None

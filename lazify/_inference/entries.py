@@ -38,5 +38,5 @@ def solve_entries(runner: TrialRunner, problem: Problem, whole: Budget) -> Solut
 def _starts(problem: Problem, name: str, kind: type) -> Iterator[Values]:
     """Values to begin with, the shortest lists first."""
     others = {each: problem.guesses.get(each, SENTINELS[-1]) for each in problem.names if each != name}
-    for length in range(1, MOST_ENTRIES + 1):
+    for length in [problem.lengths[name]] if name in problem.lengths else range(1, MOST_ENTRIES + 1):
         yield {**others, name: kind(SENTINELS[:length])}

@@ -12,7 +12,7 @@ from typing import Any
 
 from lazify._inference.affine import perturbations
 from lazify._inference.search_problem import SENTINELS, Problem, Solution
-from lazify._inference.solver import Place, Search, Values, number_at, replaced
+from lazify._inference.solver import Place, Search, Values, number_at, ones_in, replaced
 from lazify._isolation import Budget, TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 
 __all__ = ["solve"]
@@ -83,11 +83,9 @@ def _examine(search: Search, solution: Solution, values: Values, place: Place) -
         if not other.built:
             continue
         built += 1
-        if (
-            _passes_as_well(search, other, run)
-            and not _is_harmless(search, solution, place, changed)
-            and not _fails_on_real_tensors(search, values, changed)
-        ):
+        if other.passed and (ones_in(other) > ones_in(run) or _is_harmless(search, solution, place, changed)):
+            continue
+        if _passes_as_well(search, other, run) and not _fails_on_real_tensors(search, values, changed):
             solution.open[name] = changed
             return
         if isinstance(other.error, _OUT_OF_RANGE):
@@ -137,7 +135,9 @@ def _smaller(value: int) -> Iterator[int]:
 
 
 def _passes_as_well(search: Search, other: TrialRun, run: TrialRun) -> bool:
-    return other.passed and (search.keeps_batch(other) or not search.keeps_batch(run))
+    """Whether another run passes, and not just because a size of 1 broadcasts."""
+    keeps_batch = search.keeps_batch(other) or not search.keeps_batch(run)
+    return other.passed and keeps_batch and ones_in(other) <= ones_in(run)
 
 
 def _is_harmless(search: Search, solution: Solution, place: Place, changed: Values) -> bool:
@@ -172,15 +172,18 @@ def _is_refused(run: TrialRun) -> bool:
 
 
 def _longer(search: Search, values: Values, name: str) -> Values | None:
-    """Values with an entry more in a list that the call does not hold, if the call asks for it: `zip` takes any number.
+    """Values with an entry more in a list with which the call passes as well: `zip` takes any number.
 
-    An entry of which any value passes is one that the call does not look at.
+    Not where the call does not look at it. One that the call asks for is solved, in a list that the call does not hold.
     """
-    if (name, None) in _changed_alone(search.problem, values, name):
-        return None
     entries = values[name]
+    if not isinstance(entries, (list, tuple)) or name in search.problem.lengths:
+        return None
     longer = {**values, name: type(entries)((*entries, SENTINELS[-1]))}
-    if search.run(longer).passed:
+    run = search.run(longer)
+    if run.passed:
+        return None if run.progress == search.run(values).progress else longer
+    if search.problem.holds(entries):
         return None
     kept = frozenset((each, None) for each in values if each != name) | {(name, at) for at in range(len(entries))}
     found = search.search_from(longer, kept, solved_only=True)

@@ -7,6 +7,7 @@ values of rules, guesses by names -> solve -> the call determines each value: do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,15 @@ from lazify._inference.call_values import GuessFailed, has_default, infer
 from lazify._inference.entries import solve_entries
 from lazify._inference.evidence import solve
 from lazify._inference.messages import ambiguous, unsearchable, unsolved
-from lazify._inference.search_problem import Problem, Solution, in_order, nested_sizes, suggestions, tuples_of_numbers
+from lazify._inference.search_problem import (
+    Problem,
+    Solution,
+    in_order,
+    nested_sizes,
+    sides,
+    suggestions,
+    tuples_of_numbers,
+)
 from lazify._isolation import Budget, TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 from lazify._nested import tensor_paths, tensors
 from lazify._recipe.binding import NOT_GIVEN
@@ -161,14 +170,13 @@ def _decided(recipe: Recipe, given: Mapping[str, Any], runner: TrialRunner, foun
 def _is_decided_by_name(name: str, values: Mapping[str, Any], found: Findings, recipe: Recipe) -> bool:
     """Whether a parameter is named like an argument that the call has, or as the size of one, and has that size.
 
-    A name that means the size of the input decides where another value takes from another parameter what it adds. An
+    A name that means the size of the input decides where another value takes from further sizes what it adds. An
     argument of one dimension has none: `cond_dim` is not the number of rows of `cond`.
     """
     guess, rule = found.problem.guesses.get(name), recipe.rules[name]
     if guess is None or values[name] != guess:
         return False
-    others = found.solution.open.get(name, values)
-    if guess == _numbers(found.call.get(name)) or (means_input(name) and _differ_in_more(values, others, name)):
+    if guess == _numbers(found.call.get(name)) or (means_input(name) and _is_one_of_several_sizes(name, values, found)):
         return True
     if not names_argument(name, recipe.forward.parameters):
         return False
@@ -176,8 +184,11 @@ def _is_decided_by_name(name: str, values: Mapping[str, Any], found: Findings, r
     return tensor is None or tensor.dim() > 1
 
 
-def _differ_in_more(values: Mapping[str, Any], others: Mapping[str, Any], name: str) -> bool:
-    return any(others[each] != values[each] for each in values if each != name)
+def _is_one_of_several_sizes(name: str, values: Mapping[str, Any], found: Findings) -> bool:
+    """Whether another value of a parameter goes with others of further ones, all of which have sizes of the call."""
+    other = found.solution.open.get(name, values)
+    further = [each for each in values if each != name and other[each] != values[each]]
+    return bool(further) and all(values[each] != 1 and values[each] in found.problem.sizes for each in further)
 
 
 def _defaults(recipe: Recipe, names: Any) -> dict[str, Any]:
@@ -273,7 +284,9 @@ def _problem(recipe: Recipe, names: tuple[str, ...], guesses: dict[str, Any], ca
         structures=(*nested, *(each for each in (*all_together, *shapes) if each not in nested)),
         nested=nested,
         sequences={name: kind for name, p in parameters.items() if (kind := _sequence(p.annotation))},
+        lengths={name: length for name, p in parameters.items() if (length := _length(p.annotation))},
         whole=frozenset(name for name, p in parameters.items() if p.annotation in (int, "int")),
+        sides=sides(arguments),
         batch=shapes_of_tensors[0][0] if shapes_of_tensors else None,
         rivals=tuple(rivals) if len(shapes_of_tensors) > 1 else (),
         inputs=frozenset(filter(means_input, names)),
@@ -303,6 +316,12 @@ def _sequence(annotation: Any) -> type | None:
     if "union" in text or not any(word in text for word in ("tuple", "list", "sequence", "torch.size")):
         return None
     return tuple if "tuple" in text else list
+
+
+def _length(annotation: Any) -> int | None:
+    """How many entries an annotation asks for, of a tuple and of nothing else."""
+    found = re.fullmatch(r"(typing\.)?tuple\[([^\[\].]+)\]", str(annotation).lower())
+    return found and found[2].count(",") + 1
 
 
 def _bound_if_possible(recipe: Recipe, runner: TrialRunner) -> dict[str, Any]:

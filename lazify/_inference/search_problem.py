@@ -20,6 +20,7 @@ __all__ = [
     "first_values",
     "in_order",
     "nested_sizes",
+    "sides",
     "suggestions",
     "tuples_of_numbers",
 ]
@@ -38,9 +39,11 @@ class Problem:
         likely: values of all of them to begin with.
         defaults: of those that the constructor has a default for, the default, where it need not be proved.
         sizes: whole numbers that the call suggests, the likeliest first.
+        sides: those whose square it suggests.
         structures: tuples and dicts of sizes that the call suggests.
         nested: those of them that hold one size of each tensor of a nested argument.
         sequences: the names whose annotation asks for a tuple or list, and which of both.
+        lengths: how many entries an annotation asks for (`tuple[int, int]`).
         whole: the names whose annotation asks for a whole number.
         batch: size of the first dimension of the first tensor of the call; None if there is none.
         rivals: where the call has several tensors, the sizes of their second and last dimensions.
@@ -56,7 +59,9 @@ class Problem:
     structures: tuple[Any, ...]
     nested: tuple[Any, ...]
     sequences: Mapping[str, type]
+    lengths: Mapping[str, int] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
+    sides: tuple[int, ...] = ()
     batch: int | None = None
     rivals: tuple[int, ...] = ()
     inputs: frozenset[str] = frozenset()
@@ -67,9 +72,10 @@ class Problem:
         return tuple(value) in self.structures
 
     def structures_for(self, name: str) -> list[Any]:
-        """The structures, as lists where the annotation of the parameter asks for one."""
-        kind = self.sequences.get(name, tuple)
-        return [kind(each) if isinstance(each, tuple) else each for each in self.structures]
+        """The structures, as lists where the annotation of the parameter asks for one, and as long as it says."""
+        kind, length = self.sequences.get(name, tuple), self.lengths.get(name)
+        fitting = [each for each in self.structures if length is None or len(each) == length]
+        return [kind(each) if isinstance(each, tuple) else each for each in fitting]
 
 
 @dataclass(eq=False, repr=False)
@@ -114,13 +120,12 @@ def suggestions(arguments: list[Any]) -> tuple[tuple[int, ...], tuple[tuple[int,
     """Sizes and parts of shapes in the arguments of a call, the likeliest first.
 
     >>> suggestions([torch.empty(2, 16, 12), 5])[0]
-    (16, 12, 2, 192, 5, 4, 1)
+    (16, 12, 2, 192, 5, 1)
     >>> suggestions([torch.empty(2, 6, 8, 12), (6, 8)])[1][:4]
     ((6, 8), (8, 12), (6, 8, 12), (12,))
     """
     sizes: dict[int, None] = {}
     tuples: dict[tuple[int, ...], None] = dict.fromkeys(tuples_of_numbers(arguments))
-    roots: list[int] = []
     for tensor in sorted(tensors(arguments), key=lambda t: not (t.dtype.is_floating_point or t.dtype.is_complex)):
         shape = tuple(tensor.shape)
         channels_last = shape[1:-1] if len(shape) > 3 else ()
@@ -132,19 +137,22 @@ def suggestions(arguments: list[Any]) -> tuple[tuple[int, ...], tuple[tuple[int,
                 sizes[shape[dim]] = None
         if shape:
             sizes[tensor.numel() // max(shape[0], 1)] = None
-        roots += [root for size in shape[1:-1] if (root := _root(size))]
     for each in arguments:
         if isinstance(each, int) and not isinstance(each, bool):
             sizes[each] = None
-    tuples |= dict.fromkeys((root, root) for root in roots)
-    numbers = [size for size in dict.fromkeys((*sizes, *roots)) if size > 1] + [1]
+    numbers = [size for size in sizes if size > 1] + [1]
     return tuple(numbers), tuple(tuples)
 
 
-def _root(patches: int) -> int:
-    """The side of a square of patches, which may stand beside one token more; 0 if there is none."""
-    root = math.isqrt(max(patches, 0))
-    return root if patches - root**2 in (0, 1) and root > 1 else 0
+def sides(arguments: list[Any]) -> tuple[int, ...]:
+    """The sides of squares of patches, beside which one token more may stand.
+
+    >>> sides([torch.empty(2, 16, 12), torch.empty(2, 26, 7)])
+    (4, 5)
+    """
+    patches = [size for tensor in tensors(arguments) for size in tensor.shape[1:-1]]
+    roots = [math.isqrt(size) for size in patches if size - math.isqrt(size) ** 2 in (0, 1)]
+    return tuple(dict.fromkeys(root for root in roots if root > 1))
 
 
 def tuples_of_numbers(value: Any, depth: int = 0) -> Iterator[tuple[int, ...]]:

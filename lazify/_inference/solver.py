@@ -18,7 +18,7 @@ from lazify._inference.affine import perturbations, solve_affine, solve_power
 from lazify._inference.search_problem import Problem, first_values
 from lazify._isolation import Budget, TrialRun, TrialRunner
 
-__all__ = ["Place", "Search", "Values", "number_at", "replaced"]
+__all__ = ["Place", "Search", "Values", "number_at", "ones_in", "replaced"]
 
 Values = dict[str, Any]
 #: A number that is looked for: a parameter (`(name, None)`), or an entry of one whose value is a list or tuple.
@@ -90,10 +90,11 @@ class Search:
 
         The number of rows should be kept, a 1 passes nearly everything, and an annotation may ask for a list.
         """
-        guesses = self.problem.guesses
+        guesses, run = self.problem.guesses, self.run(values)
+        ones = list(values.values()).count(1), ones_in(run)
         unlike = any(values[name] != guess for name, guess in guesses.items()) or not guesses
         is_no_list = any(isinstance(values[name], int) for name in self.problem.sequences)
-        return (not self.keeps_batch(self.run(values)), list(values.values()).count(1), is_no_list), unlike
+        return (not self.keeps_batch(run), *ones, is_no_list), unlike
 
     def search_from(
         self, values: Values, pinned: frozenset[Place], depth: int = 0, solved_only: bool = False
@@ -112,7 +113,8 @@ class Search:
         if depth > 2 * len(_places(values)) + 2:
             return []
         solved = self.solved(values, pinned, run)
-        for moves in (solved,) if solved_only else (solved, self.suggested(values, pinned)):
+        squares = [(place, side) for place in self.free(values, pinned) for side in self.problem.sides]
+        for moves in (solved,) if solved_only else (solved, self.suggested(values, pinned), squares):
             found: list[Values] = []
             for place, after in self.advancing(values, moves, run):
                 behind = self.search_from(after, pinned | {place}, depth + 1, solved_only)
@@ -252,6 +254,11 @@ def replaced(values: Mapping[str, Any], place: Place, value: Any) -> Values:
         kept = values[name]
         value = type(kept)((*kept[:at], value, *kept[at + 1 :]))
     return {**values, name: value}
+
+
+def ones_in(run: TrialRun) -> int:
+    """How many dimensions of a module's tensors are of size 1, and broadcast."""
+    return sum(shape.count(1) for shape in run.shapes)
 
 
 def _says_the_same(run: TrialRun, other: TrialRun) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lazify import AmbiguousInferenceError, lazify
+from lazify import AmbiguousInferenceError, InferenceError, is_lazy, lazify
 
 
 def assert_becomes(module: nn.Module, args: tuple[Any, ...], **attributes: Any) -> None:
@@ -205,3 +205,62 @@ class Up(nn.Module):
 def test_the_name_of_an_input_decides_where_only_a_sum_matters(options: dict[str, Any]) -> None:
     args = (torch.randn(2, 12, 3, 4), torch.randn(2, 8, 6, 8))
     assert_becomes(lazify(Up, **options)(), args, in_channels=12, skip_channels=8)
+
+
+class Mixed(nn.Module):
+    def __init__(self, in_channels: int, scale: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels * scale**2, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Stack(nn.Module):
+    """The widths after the first are the user's choice."""
+
+    def __init__(self, widths: list[int], out: int = 5) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Linear(a, b) for a, b in zip(widths, [*widths[1:], out], strict=True)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Grid(nn.Module):
+    def __init__(self, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(math.prod(grid), 12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.positions
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "names", "shape"),
+    [(Mixed, ["in_channels", "scale"], (2, 48, 5, 5)), (Stack, ["widths"], (3, 12)), (Grid, ["grid"], (2, 36, 12))],
+    ids=["sum of one size", "free entries", "any rectangle"],
+)
+def test_what_is_open_is_not_guessed(wrapped: type[nn.Module], names: list[str], shape: tuple[int, ...]) -> None:
+    module = lazify(wrapped, exclude=names)()
+    with pytest.raises(InferenceError):
+        module(torch.randn(shape))
+    assert is_lazy(module)
+
+
+class Patchwork(nn.Module):
+    """Of a side of one patch, the table has one row, which broadcasts to all."""
+
+    def __init__(self, in_chans: int, img_size: int) -> None:
+        super().__init__()
+        self.in_chans, self.img_size = in_chans, img_size
+        self.patches = nn.Conv2d(in_chans, 8, 4, 4)
+        self.positions = nn.Parameter(torch.zeros(1, (img_size // 4) ** 2, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.patches(x).flatten(2).transpose(1, 2) + self.positions
+
+
+def test_the_side_of_a_square_image() -> None:
+    module = lazify(Patchwork, exclude=["in_chans", "img_size"])()
+    assert_becomes(module, (torch.randn(2, 3, 16, 16),), in_chans=3, img_size=16)
