@@ -12,7 +12,7 @@ from typing import Any
 
 from lazify._inference.affine import perturbations
 from lazify._inference.search_problem import SENTINELS, Problem, Solution
-from lazify._inference.solver import Place, Search, Values, number_at, ones_in, replaced
+from lazify._inference.solver import Place, Search, Values, number_at, replaced
 from lazify._isolation import Budget, TrialMemoryError, TrialRun, TrialRunner, UncopyableError
 
 __all__ = ["solve"]
@@ -83,7 +83,7 @@ def _examine(search: Search, solution: Solution, values: Values, place: Place) -
         if not other.built:
             continue
         built += 1
-        if other.passed and (ones_in(other) > ones_in(run) or _is_harmless(search, solution, place, changed)):
+        if other.passed and _is_harmless(search, solution, place, changed):
             continue
         if _passes_as_well(search, other, run) and not _fails_on_real_tensors(search, values, changed):
             solution.open[name] = changed
@@ -135,9 +135,7 @@ def _smaller(value: int) -> Iterator[int]:
 
 
 def _passes_as_well(search: Search, other: TrialRun, run: TrialRun) -> bool:
-    """Whether another run passes, and not just because a size of 1 broadcasts."""
-    keeps_batch = search.keeps_batch(other) or not search.keeps_batch(run)
-    return other.passed and keeps_batch and ones_in(other) <= ones_in(run)
+    return other.passed and (search.keeps_batch(other) or not search.keeps_batch(run))
 
 
 def _is_harmless(search: Search, solution: Solution, place: Place, changed: Values) -> bool:

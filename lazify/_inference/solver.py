@@ -18,7 +18,7 @@ from lazify._inference.affine import perturbations, solve_affine, solve_power
 from lazify._inference.search_problem import Problem, first_values
 from lazify._isolation import Budget, TrialRun, TrialRunner
 
-__all__ = ["Place", "Search", "Values", "number_at", "ones_in", "replaced"]
+__all__ = ["Place", "Search", "Values", "number_at", "replaced"]
 
 Values = dict[str, Any]
 #: A number that is looked for: a parameter (`(name, None)`), or an entry of one whose value is a list or tuple.
@@ -91,7 +91,7 @@ class Search:
         The number of rows should be kept, a 1 passes nearly everything, and an annotation may ask for a list.
         """
         guesses, run = self.problem.guesses, self.run(values)
-        ones = list(values.values()).count(1), ones_in(run)
+        ones = list(values.values()).count(1), sum(shape.count(1) for shape in run.shapes)
         unlike = any(values[name] != guess for name, guess in guesses.items()) or not guesses
         is_no_list = any(isinstance(values[name], int) for name in self.problem.sequences)
         return (not self.keeps_batch(run), *ones, is_no_list), unlike
@@ -254,11 +254,6 @@ def replaced(values: Mapping[str, Any], place: Place, value: Any) -> Values:
         kept = values[name]
         value = type(kept)((*kept[:at], value, *kept[at + 1 :]))
     return {**values, name: value}
-
-
-def ones_in(run: TrialRun) -> int:
-    """How many dimensions of a module's tensors are of size 1, and broadcast."""
-    return sum(shape.count(1) for shape in run.shapes)
 
 
 def _says_the_same(run: TrialRun, other: TrialRun) -> bool:

@@ -6,11 +6,17 @@ only with those that the code of the run names: what other threads set meanwhile
 
 from __future__ import annotations
 
+import copyreg
 import decimal
+import faulthandler
 import gc
+import locale
 import logging
+import multiprocessing
 import os
 import random
+import signal
+import socket
 import sys
 import threading
 import warnings
@@ -198,6 +204,48 @@ def _set_logging(before: Any) -> None:
         logger.handlers[:], logger.filters[:] = handlers, filters
 
 
+def _handlers() -> dict[int, Any]:
+    return {each: signal.getsignal(each) for each in signal.valid_signals()}
+
+
+def _set_handlers(before: dict[int, Any]) -> None:
+    """Only the main thread can set handlers; one that was not set by Python is None and stays."""
+    for each, handler in before.items():
+        if handler is not None and signal.getsignal(each) is not handler:
+            signal.signal(each, handler)
+
+
+_LOCALES = (locale.LC_CTYPE, locale.LC_COLLATE, locale.LC_TIME, locale.LC_MONETARY, locale.LC_NUMERIC)
+
+
+def _set_locales(before: list[str]) -> None:
+    for category, value in zip(_LOCALES, before, strict=True):
+        locale.setlocale(category, value)
+
+
+def _umask() -> int:
+    """The mask for the modes of new files, which can only be read by setting it."""
+    mask = os.umask(0o77)
+    os.umask(mask)
+    return mask
+
+
+def _set_fault_handler(enabled: bool) -> None:
+    faulthandler.enable() if enabled else faulthandler.disable()
+
+
+def _set_pickling(before: dict[Any, Any]) -> None:
+    restore_dict(copyreg.dispatch_table, list(before.items()))
+
+
+_FUTURE = ("overwrite_module_params_on_conversion", "swap_module_params_on_conversion")
+
+
+def _set_future(before: list[bool]) -> None:
+    for name, value in zip(_FUTURE, before, strict=True):
+        getattr(torch.__future__, f"set_{name}")(value)
+
+
 _EVERYWHERE = (
     _named("_inst", random.getstate, random.setstate),
     _named("mtrand", _numpy_state, _set_numpy_state),
@@ -225,4 +273,20 @@ _ONLY_BY_NAME = (
     _named("environ putenv unsetenv", lambda: dict(os.environ), _set_environment),
     _named("chdir fchdir", os.getcwd, os.chdir),
     _named("logging getLogger setLevel basicConfig addHandler", _logging, _set_logging),
+    _named("signal", _handlers, _set_handlers),
+    _named("setlocale", lambda: [locale.setlocale(each) for each in _LOCALES], _set_locales),
+    _named("umask", _umask, os.umask),
+    _named("setdefaulttimeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+    _named("faulthandler", faulthandler.is_enabled, _set_fault_handler),
+    _named("copyreg", lambda: dict(copyreg.dispatch_table), _set_pickling),
+    _named(
+        "set_start_method",
+        lambda: multiprocessing.get_start_method(allow_none=True),
+        lambda before: multiprocessing.set_start_method(before, force=True),
+    ),
+    _named(
+        " ".join(f"set_{name}" for name in _FUTURE),
+        lambda: [getattr(torch.__future__, f"get_{name}")() for name in _FUTURE],
+        _set_future,
+    ),
 )

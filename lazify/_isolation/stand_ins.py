@@ -6,6 +6,7 @@ own copy, in every other thread to the thing itself.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import functools
 import gc
@@ -257,8 +258,8 @@ _SEEDING = {
 def _functions(with_numpy: bool, _: Any) -> tuple[tuple[Any, str, Any, Any], ...]:
     """Functions that a run has its own of: (module or class, name, function, its stand-in).
 
-    They draw from, or seed, random states of the process, or start threads and wait for them. (Dynamo, when it is
-    imported, puts another function in the place of `torch.manual_seed`.)
+    They draw from, or seed, random states of the process, start threads and wait for them, or have something done when
+    the process ends. (Dynamo, when it is imported, puts another function in the place of `torch.manual_seed`.)
     """
     numpy: Any = sys.modules["numpy"] if with_numpy else None
     states = {id(getattr(random, "_inst", None)): "random"}
@@ -268,6 +269,9 @@ def _functions(with_numpy: bool, _: Any) -> tuple[tuple[Any, str, Any, Any], ...
         (cls, name, vars(cls)[name], _dispatching(vars(cls)[name], own))
         for cls, name, own in own_threads(lambda: _states.made.setdefault("threads", {}))
     ]
+    for name in ("register", "unregister"):
+        function = getattr(atexit, name)
+        found.append((atexit, name, function, _dispatching(function, _as_it_is)))
     for module in (random, numpy.random, torch, torch.random) if with_numpy else (random, torch, torch.random):
         for name, value in vars(module).items():
             which, method = states.get(id(getattr(value, "__self__", None))), name
@@ -278,6 +282,11 @@ def _functions(with_numpy: bool, _: Any) -> tuple[tuple[Any, str, Any, Any], ...
             if which is not None:
                 found.append((module, name, value, _dispatching(value, functools.partial(_drawn, which, method))))
     return tuple(found)
+
+
+def _as_it_is(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Of what is to run when the process ends, nothing is noted in a trial run."""
+    return function
 
 
 def _drawn(which: str, method: str, *args: Any, **kwargs: Any) -> Any:

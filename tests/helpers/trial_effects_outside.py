@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import collections
 import contextlib
+import copyreg
 import decimal
 import gc
 import itertools
@@ -11,6 +13,8 @@ import logging
 import os
 import queue
 import random
+import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -80,6 +84,38 @@ class SettingsOfTheProcess(Effect):
         gc.enable()
         sys.setrecursionlimit(self.limit)
         decimal.getcontext().prec = self.precision
+        return seen
+
+
+class _Pickled:
+    """A class of which pickling is told how often a constructor ran."""
+
+
+class HandlersOfTheProcess(Effect):
+    """What is to be done at a signal, at the end, or by pickle, and how files and sockets are made."""
+
+    def __init__(self) -> None:
+        self.mask = os.umask(0o22)
+        os.umask(self.mask)
+        self.at_end = atexit._ncallbacks()  # type: ignore[attr-defined]
+
+    def construct(self, module: nn.Module) -> None:
+        signal.signal(signal.SIGUSR2, self.handle)
+        atexit.register(self.handle)
+        copyreg.pickle(_Pickled, lambda each: (_Pickled, ()))
+        socket.setdefaulttimeout((socket.getdefaulttimeout() or 0) + 1)
+        os.umask(os.umask(0o22) ^ 0o11)
+
+    def handle(self, *args: Any) -> None: ...
+
+    def observed(self) -> Any:
+        mask = os.umask(self.mask)
+        seen = [signal.getsignal(signal.SIGUSR2) == self.handle, atexit._ncallbacks() - self.at_end]  # type: ignore[attr-defined]
+        seen += [_Pickled in copyreg.dispatch_table, socket.getdefaulttimeout(), mask == self.mask]
+        signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+        atexit.unregister(self.handle)
+        copyreg.dispatch_table.pop(_Pickled, None)
+        socket.setdefaulttimeout(None)
         return seen
 
 
@@ -260,6 +296,7 @@ OUTSIDE: list[type[Effect]] = [
     Environment,
     Loggers,
     SettingsOfTheProcess,
+    HandlersOfTheProcess,
     NamesInTexts,
     FirstImport,
     Iterators,
