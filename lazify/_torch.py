@@ -178,6 +178,8 @@ def _pairs() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None]]]:
 BACKEND_SETTINGS = tuple(_pairs())
 #: What `torch.set_printoptions` changes.
 PRINT_OPTIONS = _private("torch._tensor_str.PRINT_OPTS")
+#: How modules are converted; a public module.
+FUTURE = torch.__future__
 #: Take the innermost function mode off this thread's stack, and put one on.
 pop_function_mode = _private("torch._C._pop_torch_function_stack")
 push_function_mode = _private("torch._C._push_on_torch_function_stack")

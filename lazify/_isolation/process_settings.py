@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lazify._isolation.snapshot_items import SavedItem, restore_dict, restore_list, restore_torch_generator
-from lazify._torch import BACKEND_SETTINGS, GLOBAL_HOOKS, PRINT_OPTIONS
+from lazify._torch import BACKEND_SETTINGS, FUTURE, GLOBAL_HOOKS, PRINT_OPTIONS
 
 __all__ = ["saved_settings"]
 
@@ -243,7 +243,7 @@ _FUTURE = ("overwrite_module_params_on_conversion", "swap_module_params_on_conve
 
 def _set_future(before: list[bool]) -> None:
     for name, value in zip(_FUTURE, before, strict=True):
-        getattr(torch.__future__, f"set_{name}")(value)
+        getattr(FUTURE, f"set_{name}")(value)
 
 
 _EVERYWHERE = (
@@ -286,7 +286,7 @@ _ONLY_BY_NAME = (
     ),
     _named(
         " ".join(f"set_{name}" for name in _FUTURE),
-        lambda: [getattr(torch.__future__, f"get_{name}")() for name in _FUTURE],
+        lambda: [getattr(FUTURE, f"get_{name}")() for name in _FUTURE],
         _set_future,
     ),
 )

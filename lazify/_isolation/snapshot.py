@@ -17,11 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import (
+    BuiltinMethodType,
     CellType,
     FunctionType,
     MappingProxyType,
     MemberDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
     SimpleNamespace,
 )
@@ -369,6 +371,7 @@ _EXPAND: dict[type, Callable[[Snapshot, Any], None]] = {
     FunctionType: Snapshot._function,
     CellType: Snapshot._cell,
     MethodType: _parts("__func__", "__self__"),
+    **dict.fromkeys((BuiltinMethodType, MethodWrapperType), _parts("__self__")),  # `results.append`
     functools.partial: _parts("func", "args", "keywords"),
     staticmethod: _parts("__func__"),
     classmethod: _parts("__func__"),

@@ -261,3 +261,14 @@ def test_a_dict_that_a_garbage_collection_changes() -> None:
         gc.callbacks.remove(change)
         gc.set_threshold(*threshold)
     assert found[:5000] == [(i, 1) for i in range(5000)]
+
+
+def test_methods_of_containers() -> None:
+    """`results.append`, given as what is to be called with each result."""
+    results: list[int] = []
+    counts: dict[str, int] = {}
+    snapshot = Snapshot((results.append, counts.__setitem__))
+    results.append(1)
+    counts["a"] = 1
+    snapshot.restore()
+    assert (results, counts) == ([], {})
